@@ -1,0 +1,52 @@
+"""Exact, certified budget allocation and decision-focused learning, fast to the machine's limits.
+
+    import bidfcl_fast as bf
+    plan = bf.solve_mckp(value, cost, budget)      # value, cost [N, M]: users × treatments
+
+Importing this package imports neither torch nor numba; each name is loaded when it is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+# public name -> module that defines it (or is it)
+_EXPORTS = {
+    "BackendUnavailable": "errors",
+    "Frontier": "frontier",
+    "InfeasibleBudget": "errors",
+    "Plan": "mckp",
+    "Status": "errors",
+    "Table": "data",
+    "backends": "",
+    "budget_frontier": "frontier",
+    "data": "",
+    "methods": "",
+    "metrics": "",
+    "solve_mckp": "mckp",
+}
+
+__all__ = sorted(_EXPORTS)
+
+if TYPE_CHECKING:
+    from . import backends, data, methods, metrics
+    from .data import Table
+    from .errors import BackendUnavailable, InfeasibleBudget, Status
+    from .frontier import Frontier, budget_frontier
+    from .mckp import Plan, solve_mckp
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _EXPORTS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = importlib.import_module(f".{_EXPORTS[name] or name}", __name__)
+    found = getattr(module, name) if _EXPORTS[name] else module
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_EXPORTS})

@@ -1,0 +1,45 @@
+"""Arrays of any library in, the same library's arrays out; NumPy, without a copy, in between."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+
+def to_numpy(name: str, x: Any) -> np.ndarray:
+    """A NumPy view of `x`: an ndarray, a CPU array of any library that speaks DLPack, or nested lists of numbers.
+
+    Raises
+    ------
+    TypeError
+        If `x` cannot be seen as a CPU array; the message names the argument and what to do.
+    """
+    if isinstance(x, np.ndarray):
+        return x
+    if isinstance(x, (list, tuple, float, int)):
+        return np.asarray(x, dtype=np.float64)
+    if type(x).__module__.partition(".")[0] == "torch":
+        if x.device.type != "cpu":
+            raise TypeError(f"{name} is on device {x.device}; the backends here take CPU arrays: call {name}.cpu()")
+        return x.detach().numpy()
+    if hasattr(x, "__dlpack__"):
+        try:
+            return np.from_dlpack(x)
+        except (BufferError, RuntimeError, TypeError) as error:
+            raise TypeError(f"{name} ({type(x).__name__}) has no CPU view: {error}") from error
+    if hasattr(x, "__array__"):
+        return np.asarray(x)
+    raise TypeError(f"{name} must be an array (NumPy, torch, or anything with __dlpack__), got {type(x).__name__}")
+
+
+def like(x: Any) -> Callable[[np.ndarray], Any]:
+    """A function that turns a NumPy array into an array of `x`'s library."""
+    root = type(x).__module__.partition(".")[0]
+    if root == "torch":
+        return importlib.import_module("torch").from_numpy
+    if not isinstance(x, np.ndarray) and hasattr(x, "__array_namespace__"):
+        return x.__array_namespace__().asarray
+    return lambda array: array

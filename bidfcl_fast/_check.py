@@ -1,0 +1,131 @@
+"""The only validation: every argument is judged here, before any backend sees it.
+
+Each message says which argument, what was expected, and what came.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ._arrays import to_numpy
+from ._problems import Problems
+from .errors import InfeasibleBudget, Status
+
+DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
+
+
+def floats(name: str, x: Any) -> np.ndarray:
+    """`x` as a NumPy view of a supported dtype, native byte order."""
+    array = to_numpy(name, x)
+    if array.dtype not in DTYPES or not array.dtype.isnative:
+        raise TypeError(
+            f"{name} must be float32 or float64, got {array.dtype}; convert it once, as in {name}.astype('float32')"
+        )
+    return array
+
+
+def _instance(value: Any, cost: Any, mask: Any, ranks: tuple[int, ...]) -> tuple[np.ndarray, ...]:
+    v, c = floats("value", value), floats("cost", cost)
+    expected = "[N, M] or [B, N, M]" if 3 in ranks else "[N, M]"
+    if v.ndim not in ranks:
+        raise ValueError(f"value must have shape {expected}, got {list(v.shape)}")
+    if c.shape != v.shape:
+        raise ValueError(f"cost must have the shape of value, {list(v.shape)}, got {list(c.shape)}")
+    if c.dtype != v.dtype:
+        raise TypeError(f"cost must have the dtype of value, {v.dtype}, got {c.dtype}")
+    if v.shape[-1] == 0:
+        raise ValueError(f"value has no treatments: expected M >= 1 in {expected}, got {list(v.shape)}")
+    if v.shape[-1] > np.iinfo(np.int32).max or v.shape[-2] > np.iinfo(np.int32).max:
+        raise ValueError(f"one problem takes at most 2^31 - 1 users and treatments, got {list(v.shape)}")
+    m = None
+    if mask is not None:
+        m = to_numpy("mask", mask)
+        if m.dtype != np.bool_:
+            raise TypeError(f"mask must be bool, got {m.dtype}")
+        if m.shape != v.shape:
+            raise ValueError(f"mask must have the shape of value, {list(v.shape)}, got {list(m.shape)}")
+    return v, c, m
+
+
+def _budgets(budget: Any, count: int | None, meaning: str) -> np.ndarray:
+    b = to_numpy("budget", budget)
+    if b.dtype.kind not in "fiu":
+        raise TypeError(f"budget must be a number or an array of numbers, got {b.dtype}")
+    b = b.astype(np.float64)
+    if b.ndim > 1 or (count is None and b.ndim == 1 and b.size == 0):
+        raise ValueError(f"budget must be {meaning}, got shape {list(b.shape)}")
+    if count is not None and b.ndim == 1 and b.size != count:
+        raise ValueError(f"budget must be {meaning}, got {b.size}")
+    bad = np.flatnonzero(~np.isfinite(b))
+    if bad.size:
+        raise ValueError(f"budget must be finite, got {b.ravel()[bad[0]]}")
+    return b
+
+
+def problems(value: Any, cost: Any, budget: Any, mask: Any, segments: Any) -> tuple[Problems, str]:
+    """The arguments of `solve_mckp` as `Problems`, and which of its forms it is: one, budgets, batch or segments."""
+    v, c, m = _instance(value, cost, mask, (2, 3))
+    n = v.shape[-2]
+    if v.ndim == 3:
+        if segments is not None:
+            raise ValueError("segments goes with value of shape [N, M]; [B, N, M] already says which problem is which")
+        count, form = v.shape[0], "batch"
+        b = np.broadcast_to(_budgets(budget, count, f"one number or [{count}], one for each problem"), count)
+        start, stop = np.zeros(count, np.int64), np.full(count, n, np.int64)
+    elif segments is not None:
+        edges = to_numpy("segments", segments)
+        if edges.dtype.kind not in "iu" and not isinstance(segments, (list, tuple)):
+            raise TypeError(f"segments must be int64, got {edges.dtype}")
+        edges = edges.astype(np.int64)
+        if edges.ndim != 1 or edges.size < 2 or edges[0] != 0 or edges[-1] != n or (np.diff(edges) < 0).any():
+            raise ValueError(f"segments must rise from 0 to N = {n}, [B+1] in all, got {_short(edges)}")
+        count, form = edges.size - 1, "segments"
+        b = np.broadcast_to(_budgets(budget, count, f"one number or [{count}], one for each segment"), count)
+        start, stop = edges[:-1].copy(), edges[1:].copy()
+    else:
+        b = _budgets(budget, None, "a number or a non-empty [K]")
+        form = "budgets" if b.ndim else "one"
+        b = np.atleast_1d(b)
+        count = b.size
+        start, stop = np.zeros(count, np.int64), np.full(count, n, np.int64)
+    if v.ndim == 2:
+        v, c = (np.broadcast_to(x, (count, *x.shape)) for x in (v, c))
+        m = None if m is None else np.broadcast_to(m, (count, *m.shape))
+    return Problems(v, c, m, start, stop, np.ascontiguousarray(b)), form
+
+
+def instance(value: Any, cost: Any, mask: Any) -> Problems:
+    """The arguments of `budget_frontier` as one problem without a budget."""
+    v, c, m = _instance(value, cost, mask, (2,))
+    whole = np.array([v.shape[0]], np.int64)
+    return Problems(v[None], c[None], None if m is None else m[None], np.zeros(1, np.int64), whole, np.zeros(1))
+
+
+def _short(x: np.ndarray) -> str:
+    return np.array2string(x, threshold=8)
+
+
+def raise_for(status: int, problems: Problems, b: int, least_budget: float, alone: bool) -> None:
+    """The exception of one problem's status; a solved one passes."""
+    where = None if alone else b
+    if status == Status.INFEASIBLE_BUDGET:
+        raise InfeasibleBudget(float(problems.budget[b]), least_budget, where)
+    if status == Status.NOT_FINITE:
+        for name, array in (("value", problems.value), ("cost", problems.cost)):
+            bad = ~np.isfinite(array[b])
+            if problems.mask is not None:
+                bad &= problems.mask[b]
+            bad[: problems.start[b]] = bad[problems.stop[b] :] = False
+            if bad.any():
+                i, j = np.argwhere(bad)[0]
+                place = f"[{i}, {j}]" if array.strides[0] == 0 or problems.count == 1 else f"[{b}, {i}, {j}]"
+                raise ValueError(f"{name} must be finite, got {array[b, i, j]} at {name}{place}")
+    if status == Status.NO_OPEN_TREATMENT:
+        assert problems.mask is not None
+        closed = ~problems.mask[b].any(axis=1)
+        closed[: problems.start[b]] = closed[problems.stop[b] :] = False
+        raise ValueError(f"mask leaves user {int(np.flatnonzero(closed)[0])} no open treatment; every user needs one")
+    if status != Status.SOLVED:
+        raise RuntimeError(f"solve_mckp ended with an unknown status {status}")

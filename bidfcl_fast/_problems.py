@@ -1,0 +1,66 @@
+"""What a backend is given and what it hands back: one layout for one problem, several budgets, batches and segments."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from .errors import Status
+
+
+class Problems(NamedTuple):
+    """B problems over one pair of arrays. A stride of zero along B is how several budgets share an instance."""
+
+    value: np.ndarray  # [B, N, M] float32 or float64
+    cost: np.ndarray  # [B, N, M] same dtype
+    mask: np.ndarray | None  # [B, N, M] bool, True where the treatment is open
+    start: np.ndarray  # [B] int64: problem b owns the users start[b]:stop[b]
+    stop: np.ndarray  # [B] int64
+    budget: np.ndarray  # [B] float64
+
+    @property
+    def count(self) -> int:
+        return len(self.budget)
+
+
+class MckpResult(NamedTuple):
+    """Everything `Plan` shows, one row a problem; a backend fills it in place."""
+
+    choice: np.ndarray  # [B, N] int32, -1 where nothing was decided
+    multiplier: np.ndarray  # [B] float64, and so on below
+    value: np.ndarray
+    spend: np.ndarray
+    dual_bound: np.ndarray
+    gap: np.ndarray
+    least_budget: np.ndarray  # NaN where the search never looked at the cheapest plan
+    status: np.ndarray  # [B] int32, codes of errors.Status
+    rows_read: np.ndarray  # [B] int64
+    sweeps: np.ndarray  # [B] int64
+    active: np.ndarray  # [B] int64
+
+    @classmethod
+    def empty(cls, problems: Problems) -> MckpResult:
+        b, n = problems.value.shape[:2]
+
+        def blank() -> np.ndarray:
+            return np.full(b, np.nan)
+
+        def counter() -> np.ndarray:
+            return np.zeros(b, np.int64)
+
+        return cls(
+            np.full((b, n), -1, np.int32),
+            *(blank() for _ in range(6)),
+            np.zeros(b, np.int32),
+            *(counter() for _ in range(3)),
+        )
+
+
+class FrontierResult(NamedTuple):
+    """Breakpoints of the LP frontier, rising budget; `multiplier[k]` holds from breakpoint k to the next."""
+
+    status: Status
+    budget: np.ndarray  # [E+1] float64
+    value: np.ndarray  # [E+1] float64
+    multiplier: np.ndarray  # [E+1] float64, falling, 0 at the last

@@ -1,0 +1,152 @@
+"""The exact multiple-choice knapsack: `solve_mckp` and its `Plan`, framework-neutral."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from . import _check, backends
+from ._arrays import like
+from .errors import Status
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One treatment a user within the budget, and the proof of how good it is.
+
+    Attributes
+    ----------
+    choice
+        int32 [N], [K, N] or [B, N]: the treatment of each user; -1 where a problem was not solved.
+    multiplier
+        The Lagrangian multiplier λ*, value per unit of money: each user gets argmax of value − λ*·cost, ties aside.
+    value, spend
+        Totals of the plan, each the exact sum, rounded once. `spend` never exceeds the budget.
+    dual_bound
+        The LP optimum: no plan within the budget is worth more.
+    gap
+        `dual_bound` − `value`, subtracted before rounding: at least 0 and at most the value of one hull edge.
+    least_budget
+        Cost of the cheapest plan, where the search had to look at it (always when infeasible), else NaN.
+    status
+        `Status.SOLVED` or why not; `Status(...).sentence` says it in words.
+    stats
+        `rows_read`: user rows visited in all; `sweeps`: passes over (part of) the data; `active`: users
+        left to the final sort; `backend`: who solved it.
+
+    The numbers are floats for one problem, else float64 arrays [K] or [B].
+    """
+
+    choice: Any
+    multiplier: Any
+    value: Any
+    spend: Any
+    dual_bound: Any
+    gap: Any
+    least_budget: Any
+    status: Any
+    budget: Any = field(repr=False)
+    stats: dict[str, Any] = field(repr=False)
+
+    def __repr__(self) -> str:
+        if not isinstance(self.status, Status):
+            return f"Plan({len(self.status)} problems, {int((self.status == 0).sum())} solved)"
+        if self.status is not Status.SOLVED:
+            return f"Plan({self.status.sentence})"
+        return (
+            f"Plan(value={self.value:.10g}, spend={self.spend:.10g} of {self.budget:.10g}, "
+            f"gap={self.gap:.3g}, multiplier={self.multiplier:.6g}, users={len(self.choice)})"
+        )
+
+
+def solve_mckp(
+    value: Any,
+    cost: Any,
+    budget: Any,
+    *,
+    mask: Any = None,
+    segments: Any = None,
+    fill: bool = True,
+    warm_start: Any = None,
+    backend: str | None = None,
+    throw: bool = True,
+) -> Plan:
+    """Choose one treatment for every user: the most value within the budget, with a certificate.
+
+    max Σ value[i, choice[i]]  subject to  Σ cost[i, choice[i]] ≤ budget   (the multiple-choice knapsack; Bi-DFCL §3)
+
+    The plan is the LP optimum rounded down at its single fractional user, found exactly: all sums are integers
+    in fixed point and all comparisons rational, so the same bits come from any number of threads and any backend.
+
+    Parameters
+    ----------
+    value, cost
+        [N, M] or [B, N, M], float32 or float64, finite; users × treatments. Costs may be zero or negative.
+        NumPy, torch or anything with ``__dlpack__`` on the CPU; strides are read as they are.
+    budget
+        Total money for the N users: a number; [K] with [N, M], for K plans of one instance; [B] with [B, N, M].
+    mask
+        Bool, the shape of value; False closes a treatment to a user. What stands in a closed cell is ignored.
+    segments
+        int64 [B+1] with [N, M]: users ``segments[b]:segments[b+1]`` form problem b with ``budget[b]``.
+    fill
+        After the first step that does not fit, go on down the list (1,024 steps) and take what still fits.
+    warm_start
+        A `Plan` or a multiplier near the answer; it changes how fast the plan is found, never the plan.
+    backend
+        "cpp", "numba" or "reference"; None takes the default of `bidfcl_fast.backends`.
+    throw
+        True raises for the first problem that is not solved; False returns all, with `status`.
+
+    Returns
+    -------
+    Plan
+        With arrays of the kind that came in.
+
+    Raises
+    ------
+    InfeasibleBudget
+        If the cheapest plan costs more than the budget; it carries `least_budget`.
+    ValueError, TypeError
+        For misuse: shapes, dtypes, NaN or infinity, a user with no open treatment, an unknown backend.
+    """
+    problems, form = _check.problems(value, cost, budget, mask, segments)
+    module = backends.resolve(backend)
+    start = _warm_multiplier(warm_start, problems.count)
+    raw = module.mckp(problems, fill=bool(fill), warm_start=start)
+    if throw:
+        for b in np.flatnonzero(raw.status):
+            _check.raise_for(int(raw.status[b]), problems, int(b), float(raw.least_budget[b]), problems.count == 1)
+
+    back = like(value)
+    stats: dict[str, Any] = {name: getattr(raw, name) for name in ("rows_read", "sweeps", "active")}
+    numbers = {name: getattr(raw, name) for name in ("multiplier", "value", "spend", "dual_bound", "gap", "least_budget")}
+    if form == "one":
+        stats = {name: int(x[0]) for name, x in stats.items()}
+        stats["backend"] = module.__name__.rpartition(".")[2]
+        scalars = {name: float(x[0]) for name, x in numbers.items()}
+        status = Status(int(raw.status[0]))
+        return Plan(back(raw.choice[0]), **scalars, status=status, budget=float(problems.budget[0]), stats=stats)
+    stats["backend"] = module.__name__.rpartition(".")[2]
+    choice = raw.choice
+    if form == "segments":
+        choice = _joined(choice, problems)
+    arrays = {name: back(x) for name, x in numbers.items()}
+    return Plan(back(choice), **arrays, status=raw.status, budget=back(problems.budget.copy()), stats=stats)
+
+
+def _joined(choice: np.ndarray, problems: Any) -> np.ndarray:
+    return np.concatenate([choice[b, problems.start[b] : problems.stop[b]] for b in range(problems.count)])
+
+
+def _warm_multiplier(warm_start: Any, count: int) -> np.ndarray | None:
+    """[B] multipliers to start from; NaN where there is none to use."""
+    if warm_start is None:
+        return None
+    source = warm_start.multiplier if isinstance(warm_start, Plan) else warm_start
+    multiplier = np.asarray(source, np.float64)
+    if multiplier.ndim > 1 or (multiplier.ndim == 1 and multiplier.size not in (1, count)):
+        raise ValueError(f"warm_start must be a Plan, a multiplier or [{count}] of them, got shape {list(multiplier.shape)}")
+    return np.array(np.broadcast_to(multiplier, count))
