@@ -1,0 +1,27 @@
+"""Fixtures that every folder of tests shares."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import bidfcl_fast as bf
+
+BACKENDS = bf.backends.available()
+FAST = [name for name in BACKENDS if name != "reference"]
+
+
+@pytest.fixture(params=BACKENDS)
+def backend(request) -> str:
+    return request.param
+
+
+@pytest.fixture(params=FAST)
+def fast(request) -> str:
+    """A backend whose bits must be those of `reference`."""
+    return request.param
+
+
+@pytest.fixture(params=[np.float32, np.float64], ids=["float32", "float64"])
+def dtype(request) -> type:
+    return request.param

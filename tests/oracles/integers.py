@@ -1,0 +1,70 @@
+"""The whole plan of a large instance of small whole numbers, in a few NumPy passes.
+
+Below 2^20 every difference and sum is exact in float64, and two different slopes p/q differ by more than rounding
+can: sorting by the float quotient is sorting exactly. That makes a judge for instances of any size.
+"""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+from typing import NamedTuple
+
+import numpy as np
+
+from .exact import unit, up
+
+FILL_WINDOW = 1024
+
+
+class Answer(NamedTuple):
+    choice: np.ndarray
+    multiplier: float
+    value: float
+    spend: float
+    dual_bound: float
+    gap: float
+
+
+def _edges(v: np.ndarray, c: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Every user's first choice, and the rows (user, position, from, to) of all hull edges."""
+    n, m = v.shape
+    rows, columns = np.arange(n), np.broadcast_to(np.arange(m), (n, m))
+    first = np.lexsort((columns, -v, c), axis=1)[:, 0]
+    at, edges = first.copy(), []
+    for position in range(m):
+        dv, dc = v - v[rows, at][:, None], c - c[rows, at][:, None]
+        ahead = (dv > 0) & (dc > 0)
+        slope = np.where(ahead, dv / np.where(ahead, dc, 1), -1.0)
+        step = np.lexsort((columns, c, -slope), axis=1)[:, 0]
+        moved = np.flatnonzero(ahead.any(axis=1))
+        edges.append(np.column_stack([moved, np.full(moved.size, position), at[moved], step[moved]]))
+        at[moved] = step[moved]
+    return first, np.concatenate(edges)
+
+
+def solve(value, cost, budget: int, fill: bool) -> Answer:
+    v, c = np.asarray(value, np.float64), np.asarray(cost, np.float64)
+    assert max(np.abs(v).max(), np.abs(c).max()) < 2**20
+    assert (v == np.rint(v)).all() and (c == np.rint(c)).all() and budget == int(budget)
+    rows = np.arange(len(v))
+    choice, edges = _edges(v, c)
+    user, position, start, stop = edges.T
+    dv, dc = v[user, stop] - v[user, start], c[user, stop] - c[user, start]
+    order = np.lexsort((position, user, -dv / dc))
+    spends = c[rows, choice].sum() + np.cumsum(dc[order])
+    split = int(np.searchsorted(spends, budget, side="right"))
+    choice[user[order[:split]]] = stop[order[:split]]  # the last assignment to a user is its farthest edge
+    total, spend = (int(x[rows, choice].sum()) for x in (v, c))
+    bound, multiplier = Fraction(total), 0.0
+    if split < order.size:
+        e = order[split]
+        multiplier = dv[e] / dc[e]
+        fraction = Fraction(int(dv[e]), int(dc[e])) * (int(budget) - spend)
+        bound += math.ceil(fraction / unit(v)) * unit(v)
+    if fill:
+        for e in order[split : split + FILL_WINDOW]:
+            if choice[user[e]] == start[e] and spend + dc[e] <= budget:
+                choice[user[e]] = stop[e]
+                total, spend = total + int(dv[e]), spend + int(dc[e])
+    return Answer(choice.astype(np.int32), multiplier, float(total), float(spend), up(bound), up(bound - total))
