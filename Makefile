@@ -1,0 +1,62 @@
+# Every command here sets up what it needs: Python 3.10 or newer and a C++17 compiler are enough.
+# Another interpreter: make PYTHON=python3.12 build. No compiler: make BIDFCL_REQUIRE_NATIVE=0 build.
+
+PYTHON    ?= python3
+DEMO_ARGS ?=
+TEST_ARGS ?=
+
+VENV  := .venv
+BIN   := $(VENV)/bin
+PIP   := $(BIN)/python -m pip
+STAMP := $(VENV)/.installed
+
+NATIVE := CMakeLists.txt $(shell find csrc -name '*.cpp' -o -name '*.h')
+
+# A C++ error must stop a developer; a user's `pip install .` goes on without the extension module instead.
+export BIDFCL_REQUIRE_NATIVE ?= 1
+# Two names for one thing: before pip 26.2 the first also covers builds, from 25.3 on the second does.
+export PIP_CONSTRAINT       := $(CURDIR)/constraints.txt
+export PIP_BUILD_CONSTRAINT := $(CURDIR)/constraints.txt
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test build check format bench clean
+
+help:  ## list these commands
+	@awk -F ':.*##' '/^[a-z-]+:.*##/ { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: build  ## the main job end to end; the report is written to demo/
+	$(BIN)/bidfcl demo $(DEMO_ARGS)
+
+test: build  ## all tests
+	$(BIN)/python -m pytest $(TEST_ARGS)
+
+build: $(STAMP)  ## .venv with the package (editable), all its extras and the tools; again when the C++ changes
+
+check: build  ## lint, formatting, types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	find csrc tests/cpp -name '*.cpp' -o -name '*.h' | xargs $(BIN)/clang-format --dry-run -Werror
+
+format: build  ## rewrite the sources as `check` wants them
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	find csrc tests/cpp -name '*.cpp' -o -name '*.h' | xargs $(BIN)/clang-format -i
+
+bench: build  ## check the answers, then time them
+	$(BIN)/python bench/run.py
+
+clean:  ## remove all that was built, but for the packages in .venv
+	rm -rf build dist demo *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
+	rm -f bidfcl_fast/_C.*.so bidfcl_fast/_build_info.json $(STAMP)
+	find bidfcl_fast tests bench -name __pycache__ -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+# Without build isolation, so that CMake finds its last build again and compiles only what changed.
+$(STAMP): pyproject.toml setup.py constraints.txt $(NATIVE) | $(BIN)/python
+	$(PIP) install --quiet setuptools pybind11 cmake ninja
+	$(PIP) install --quiet --no-build-isolation --editable '.[all,dev]'
+	touch $@

@@ -1,0 +1,105 @@
+"""Hands csrc/ to CMake; all else about the package stands in pyproject.toml.
+
+A machine without a C++ compiler gets the package without `_C`, and `_build_info.json` beside it says why. Set
+BIDFCL_REQUIRE_NATIVE=1 to make that an error. CMAKE_ARGS is passed on to CMake.
+"""
+
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from pathlib import Path
+
+from setuptools import Extension, setup
+from setuptools.command.bdist_wheel import bdist_wheel
+from setuptools.command.build_ext import build_ext
+
+ROOT = Path(__file__).resolve().parent
+# Where pip puts the build's requirements, then where `pip install --no-build-isolation` leaves them.
+TOOLS = os.pathsep.join([os.environ.get("PATH", os.defpath), str(Path(sys.executable).parent)])
+
+
+class NoNative(Exception):
+    """Why there is no extension module."""
+
+
+def tool(name):
+    found = shutil.which(name, path=TOOLS)
+    if found is None:
+        raise NoNative(f"{name} was not found")
+    return found
+
+
+def run(*command):
+    print("+", shlex.join(command), flush=True)
+    done = subprocess.run(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    print(done.stdout, flush=True)
+    if done.returncode:
+        raise NoNative(first_error(done.stdout))
+
+
+def first_error(log):
+    """The compiler's first error line, else CMake's first error paragraph, on one line."""
+    found = re.search(r"^.*\berror: .*$", log, re.MULTILINE) or re.search(
+        r"^CMake Error.*?(?=\n\S|\Z)", log, re.MULTILINE | re.DOTALL
+    )
+    return " ".join((found.group() if found else log[-400:]).split())[:400]
+
+
+def cmake(build, prefix):
+    """Configure, build and install `_C` and its record into `prefix`/bidfcl_fast."""
+    try:
+        import pybind11
+    except ImportError as error:
+        raise NoNative("pybind11 is not installed") from error
+    run(
+        tool("cmake"), "-S", str(ROOT), "-B", str(build), "-G", "Ninja",
+        f"-DCMAKE_MAKE_PROGRAM={tool('ninja')}",
+        f"-DPython_EXECUTABLE={sys.executable}",
+        f"-Dpybind11_DIR={pybind11.get_cmake_dir()}",
+        *shlex.split(os.environ.get("CMAKE_ARGS", "")),
+    )  # fmt: skip
+    run(tool("cmake"), "--build", str(build))
+    run(tool("cmake"), "--install", str(build), "--prefix", str(prefix), "--strip")
+
+
+class BuildNative(build_ext):
+    def run(self):
+        in_place = self.inplace or self.editable_mode
+        prefix = ROOT if in_place else Path(self.build_lib).resolve()
+        package = prefix / "bidfcl_fast"
+        package.mkdir(parents=True, exist_ok=True)
+        try:
+            if in_place:  # kept, so that the next build compiles only what changed
+                cmake(ROOT / "build" / f"cmake-{sysconfig.get_config_var('SOABI')}", prefix)
+            else:
+                with tempfile.TemporaryDirectory() as build:
+                    cmake(Path(build), prefix)
+        except NoNative as why:
+            if os.environ.get("BIDFCL_REQUIRE_NATIVE", "0") not in ("", "0"):
+                raise SystemExit(f"BIDFCL_REQUIRE_NATIVE is set and _C was not built: {why}") from None
+            print(f"bidfcl_fast: installing without _C: {why}", file=sys.stderr)
+            (package / f"_C{sysconfig.get_config_var('EXT_SUFFIX')}").unlink(missing_ok=True)
+            record = {"native": False, "reason": str(why)}
+            (package / "_build_info.json").write_text(json.dumps(record, indent=2) + "\n")
+            self.distribution.ext_modules = self.extensions = []
+
+
+class Wheel(bdist_wheel):
+    """Builds first, so that a wheel without `_C` is tagged for what it is: pure Python."""
+
+    def run(self):
+        self.run_command("build")
+        self.root_is_pure = not self.distribution.has_ext_modules()
+        super().run()
+
+
+setup(
+    ext_modules=[Extension("bidfcl_fast._C", sources=[])],
+    cmdclass={"build_ext": BuildNative, "bdist_wheel": Wheel},
+)
