@@ -44,11 +44,11 @@ def run(*command):
 
 
 def first_error(log):
-    """The compiler's first error line, else CMake's first error paragraph, on one line."""
-    found = re.search(r"^.*\berror: .*$", log, re.MULTILINE) or re.search(
-        r"^CMake Error.*?(?=\n\S|\Z)", log, re.MULTILINE | re.DOTALL
-    )
-    return " ".join((found.group() if found else log[-400:]).split())[:400]
+    """The compiler's first error line, else what CMake says first, on one line."""
+    found = re.search(r"^(.*\berror: .*)$", log, re.MULTILINE)
+    found = found or re.search(r"^CMake Error[^\n]*:\n(.*?)(?=\n\S|\Z)", log, re.MULTILINE | re.DOTALL)
+    found = found or re.search(r"^CMake Error(?: at [^\n]*?)?: ?(.*)$", log, re.MULTILINE)
+    return " ".join((found.group(1) if found else log[-400:]).split())[:400]
 
 
 def cmake(build, prefix):
@@ -91,9 +91,10 @@ class BuildNative(build_ext):
 
 
 class Wheel(bdist_wheel):
-    """Builds first, so that a wheel without `_C` is tagged for what it is: pure Python."""
+    """Builds first, from nothing, so that a wheel without `_C` is tagged for what it is: pure Python."""
 
     def run(self):
+        shutil.rmtree(self.get_finalized_command("build").build_lib, ignore_errors=True)
         self.run_command("build")
         self.root_is_pure = not self.distribution.has_ext_modules()
         super().run()
