@@ -20,11 +20,14 @@ def to_numpy(name: str, x: Any) -> np.ndarray:
     if isinstance(x, np.ndarray):
         return x
     if isinstance(x, (list, tuple, float, int)):
-        return np.asarray(x, dtype=np.float64)
+        return _from_numbers(name, x)
     if type(x).__module__.partition(".")[0] == "torch":
         if x.device.type != "cpu":
             raise TypeError(f"{name} is on device {x.device}; the backends here take CPU arrays: call {name}.cpu()")
-        return x.detach().numpy()
+        try:
+            return x.detach().numpy()
+        except (TypeError, RuntimeError) as error:  # bfloat16, sparse
+            raise TypeError(f"{name} ({x.dtype}) has no NumPy view: {error}") from error
     if hasattr(x, "__dlpack__"):
         try:
             return np.from_dlpack(x)
@@ -33,6 +36,17 @@ def to_numpy(name: str, x: Any) -> np.ndarray:
     if hasattr(x, "__array__"):
         return np.asarray(x)
     raise TypeError(f"{name} must be an array (NumPy, torch, or anything with __dlpack__), got {type(x).__name__}")
+
+
+def _from_numbers(name: str, x: Any) -> np.ndarray:
+    """Numbers become float64; what else a list may hold keeps its dtype, for the caller to judge."""
+    try:
+        if isinstance(x, (float, int)):
+            return np.asarray(x, np.float64)
+        array = np.asarray(x)
+    except (ValueError, OverflowError) as error:
+        raise ValueError(f"{name} must be a table of finite numbers: {error}") from error
+    return array.astype(np.float64) if array.dtype.kind in "iu" else array
 
 
 def like(x: Any) -> Callable[[np.ndarray], Any]:

@@ -75,8 +75,8 @@ def problems(value: Any, cost: Any, budget: Any, mask: Any, segments: Any) -> tu
         b = np.broadcast_to(_budgets(budget, count, f"one number or [{count}], one for each problem"), count)
         start, stop = np.zeros(count, np.int64), np.full(count, n, np.int64)
     elif segments is not None:
-        edges = to_numpy("segments", segments)
-        if edges.dtype.kind not in "iu" and not isinstance(segments, (list, tuple)):
+        edges = np.asarray(segments) if isinstance(segments, (list, tuple)) else to_numpy("segments", segments)
+        if edges.dtype.kind not in "iu":
             raise TypeError(f"segments must be int64, got {edges.dtype}")
         edges = edges.astype(np.int64)
         if edges.ndim != 1 or edges.size < 2 or edges[0] != 0 or edges[-1] != n or (np.diff(edges) < 0).any():

@@ -146,7 +146,11 @@ def _warm_multiplier(warm_start: Any, count: int) -> np.ndarray | None:
     if warm_start is None:
         return None
     source = warm_start.multiplier if isinstance(warm_start, Plan) else warm_start
-    multiplier = np.asarray(source, np.float64)
+    try:
+        multiplier = np.asarray(source, np.float64)
+    except (TypeError, ValueError) as error:
+        got = type(source).__name__
+        raise TypeError(f"warm_start must be a Plan, a multiplier or [{count}] of them, got {got}") from error
     if multiplier.ndim > 1 or (multiplier.ndim == 1 and multiplier.size not in (1, count)):
         raise ValueError(f"warm_start must be a Plan, a multiplier or [{count}] of them, got shape {list(multiplier.shape)}")
     return np.array(np.broadcast_to(multiplier, count))
