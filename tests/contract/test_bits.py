@@ -6,7 +6,7 @@ import functools
 
 import numpy as np
 import pytest
-from oracles.instances import CORPUS, budgets, diminishing, instance
+from oracles.instances import CORPUS, budgets, diminishing, head, instance
 from oracles.same import assert_same_plan, bits
 
 import bidfcl_fast as bf
@@ -55,12 +55,12 @@ def test_frontier(name, fast, dtype):
     got = bf.budget_frontier(x.value, x.cost, mask=x.mask, backend=fast)
     for field in ("budget", "value", "multiplier"):
         a, b = getattr(got, field), getattr(expected, field)
-        assert a.shape == b.shape and (bits(a) == bits(b)).all(), field
+        assert np.array_equal(bits(a), bits(b)), field
 
 
 def test_infeasible_names_the_same_least_budget(fast, dtype):
     for name in CORPUS:
-        x = instance(name, dtype)
+        x = head(instance(name, dtype), 100)
         b = float(budgets(x)[0]) - 1 - abs(float(budgets(x)[0]))
         plans = [bf.solve_mckp(*x[:2], b, mask=x.mask, backend=k, throw=False) for k in (fast, "reference")]
         assert plans[0].status == plans[1].status == bf.Status.INFEASIBLE_BUDGET

@@ -41,7 +41,8 @@ def test_every_number_of_the_table(backend, dtype, budget):
     assert GREEDY[budget] <= filled.value <= ILP[budget]
     low, high = MULTIPLIERS[budget]
     for p in (plan, filled):
-        assert p.dual_bound == pytest.approx(float(LP[budget]), rel=1e-15) and p.dual_bound >= LP[budget]
+        assert p.dual_bound == pytest.approx(float(LP[budget]), rel=1e-15)
+        assert p.dual_bound >= LP[budget]
         assert float(low) <= p.multiplier <= (math.inf if high is None else float(high))
         assert p.spend <= budget
         assert all(j in on for j, on in zip(p.choice, ON_HULL, strict=True))

@@ -6,6 +6,7 @@ the dual function is convex and piecewise linear, so its minimum stands at 0 or 
 
 from __future__ import annotations
 
+import itertools
 import math
 from fractions import Fraction
 from typing import NamedTuple
@@ -49,7 +50,8 @@ def slopes(population: Users) -> set[Fraction]:
     found = {Fraction(0)}
     for points in population:
         for a in points:
-            found.update((b.value - a.value) / (b.cost - a.cost) for b in points if b.cost > a.cost and b.value > a.value)
+            steps = ((b.cost - a.cost, b.value - a.value) for b in points)
+            found.update(gain / price for price, gain in steps if price > 0 and gain > 0)
     return found
 
 
@@ -58,11 +60,15 @@ def dual(population: Users, budget: Fraction, multiplier: Fraction) -> Fraction:
     return multiplier * budget + sum(best, Fraction(0))
 
 
+def lp_optima(population: Users, budgets) -> list[Fraction]:
+    """The least of the dual function, for budgets that the cheapest plan meets."""
+    free = {s: dual(population, Fraction(0), s) for s in slopes(population)}
+    assert min(map(Fraction, budgets)) >= least_spend(population)
+    return [min(s * Fraction(b) + best for s, best in free.items()) for b in budgets]
+
+
 def lp_optimum(population: Users, budget) -> Fraction:
-    """The least of the dual function, for a budget that the cheapest plan meets."""
-    b = Fraction(budget)
-    assert b >= least_spend(population)
-    return min(dual(population, b, s) for s in slopes(population))
+    return lp_optima(population, [budget])[0]
 
 
 def multiplier_interval(population: Users, budget) -> tuple[Fraction, Fraction | None]:
@@ -102,17 +108,20 @@ def largest_edge(population: Users) -> Fraction:
     for points in population:
         for s in slopes([points]) - {0}:
             steps = sorted({(p.cost, p.value) for p in tied(points, s)})
-            gain = max([gain, *(b[1] - a[1] for a, b in zip(steps, steps[1:], strict=False))])
+            gain = max([gain, *(b[1] - a[1] for a, b in itertools.pairwise(steps))])
     return gain
 
 
-def integer_optimum(population: Users, budget) -> Fraction:
+def integer_optima(population: Users, budgets) -> list[Fraction]:
     """The best plan of all, by looking at every one of them."""
-    b = Fraction(budget)
     plans = [(Fraction(0), Fraction(0))]
     for points in population:
         plans = [(spend + p.cost, value + p.value) for spend, value in plans for p in points]
-    return max(value for spend, value in plans if spend <= b)
+    return [max(value for spend, value in plans if spend <= Fraction(b)) for b in budgets]
+
+
+def integer_optimum(population: Users, budget) -> Fraction:
+    return integer_optima(population, [budget])[0]
 
 
 def unit(x, mask=None) -> Fraction:

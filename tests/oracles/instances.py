@@ -32,7 +32,8 @@ def diminishing(rng, n: int, m: int, dtype) -> Instance:
     """A free treatment, then dearer ones with falling returns and noise: what campaigns look like."""
     dose = np.arange(m) / max(m - 1, 1)
     cost = rng.uniform(0.5, 2, (n, 1)) * dose * rng.uniform(0.9, 1.1, (n, m))
-    value = rng.gamma(2, 0.5, (n, 1)) * (1 - np.exp(-rng.uniform(0.5, 4, (n, 1)) * dose)) * rng.uniform(0.8, 1.2, (n, m))
+    lift = rng.gamma(2, 0.5, (n, 1)) * (1 - np.exp(-rng.uniform(0.5, 4, (n, 1)) * dose))
+    value = lift * rng.uniform(0.8, 1.2, (n, m))
     return Instance((value + rng.uniform(0, 0.2, (n, 1))).astype(dtype), cost.astype(dtype))
 
 
@@ -126,7 +127,7 @@ def _no_users(rng):
 
 
 def _many_treatments(rng):
-    dose = np.sort(rng.random((40, 70)), axis=1)
+    dose = np.sort(rng.random((25, 70)), axis=1)
     return np.sqrt(dose), dose
 
 
@@ -161,7 +162,7 @@ def _hardly_open(rng, dtype):
 
 
 CORPUS = {
-    "campaign": lambda rng, dtype: diminishing(rng, 1200, 5, dtype),
+    "campaign": lambda rng, dtype: diminishing(rng, 700, 5, dtype),
     "campaign of ten": lambda rng, dtype: diminishing(rng, 300, 10, dtype),
     "negative": _both(_negative),
     "zero costs": _both(_zero_costs),

@@ -46,7 +46,9 @@ def _edges(v: np.ndarray, c: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def solve(value, cost, budget: int, fill: bool) -> Answer:
     v, c = np.asarray(value, np.float64), np.asarray(cost, np.float64)
     assert max(np.abs(v).max(), np.abs(c).max()) < 2**20
-    assert (v == np.rint(v)).all() and (c == np.rint(c)).all() and budget == int(budget)
+    assert (v == np.rint(v)).all()
+    assert (c == np.rint(c)).all()
+    assert budget == int(budget)
     rows = np.arange(len(v))
     choice, edges = _edges(v, c)
     user, position, start, stop = edges.T
