@@ -1,0 +1,5 @@
+"""`python -m bidfcl_fast`."""
+
+from .cli import main
+
+raise SystemExit(main())

@@ -1,0 +1,121 @@
+"""The command `bidfcl`: arguments in, exit status out; the work is in `commands`."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from . import __version__
+
+# Outcomes that a person can act on; anything else is a fault of ours and keeps its traceback.
+_EXPECTED = (ValueError, TypeError, RuntimeError, OSError, MemoryError)
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        _say(f"{message} (see {self.prog} --help)")
+        raise SystemExit(2)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; 0 if it worked, 1 if the input was at fault, 2 if the arguments were, 130 if interrupted."""
+    args = _parser().parse_args(argv)
+    try:
+        importlib.import_module(f".commands.{args.command}", __package__).run(args)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader (head, less) has seen enough; keep the interpreter from complaining when it closes stdout.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except KeyboardInterrupt:
+        _say("interrupted")
+        return 130
+    except _EXPECTED as error:
+        if os.environ.get("BIDFCL_TRACEBACK"):
+            raise
+        _say(str(error) or type(error).__name__)
+        return 1
+    return 0
+
+
+def _say(message: str) -> None:
+    print("bidfcl: error: " + " ".join(message.split()), file=sys.stderr)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="bidfcl", description="Exact budget allocation: who gets which treatment, for the most value."
+    )
+    parser.add_argument("--version", action="version", version=f"bidfcl {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    demo = commands.add_parser(
+        "demo",
+        help="the main job end to end on a real trial, with a report",
+        description="Learn from a real trial of cash incentives, allocate a budget, value the plans on held-out people, do it "
+        "again for a million people; writes report.html, plan.parquet and results.json.",
+    )
+    demo.add_argument(
+        "--output", default="demo", metavar="DIR", help="folder for the results; made if absent (default: demo)"
+    )
+    demo.add_argument(
+        "--users", type=_count, metavar="N", help="people in the scaled-up allocation (default: a million)"
+    )
+    demo.add_argument(
+        "--budgets", type=float, nargs="+", metavar="B", help="US$ per person (default: 0.1 0.2 0.4 0.6 0.8 1)"
+    )
+    demo.add_argument("--seed", type=_seed, default=0, help="of folds, fits and resampling (default: 0)")
+    demo.add_argument("--quiet", action="store_true", help="no summary and no progress line")
+    _common(demo)
+
+    allocate = commands.add_parser(
+        "allocate",
+        help="choose a treatment for every row of a table within a budget",
+        description="Columns value_0, value_1, … and cost_0, cost_1, … hold one treatment each; every other column is kept. "
+        "The output has them, and choice, value and cost of the treatment chosen (with several budgets, choice_at_B, …).",
+    )
+    allocate.add_argument("input", metavar="IN", help="Parquet or CSV, by its ending")
+    allocate.add_argument(
+        "--budget", type=float, nargs="+", action="extend", required=True, metavar="B", help="total money"
+    )
+    allocate.add_argument("--output", required=True, metavar="OUT", help="Parquet or CSV, by its ending")
+    allocate.add_argument("--no-fill", action="store_true", help="stop at the first step that does not fit the budget")
+    _common(allocate)
+
+    frontier = commands.add_parser(
+        "frontier",
+        help="the best value at every budget at once",
+        description="Breakpoints of the exact LP frontier: budget, value, and the value of one more unit of money from there on.",
+    )
+    frontier.add_argument("input", metavar="IN", help="Parquet or CSV, by its ending")
+    frontier.add_argument("--output", required=True, metavar="OUT", help="Parquet or CSV, by its ending")
+    frontier.add_argument("--plot", metavar="FIG", help="also draw it: png or svg, by its ending")
+    _common(frontier)
+
+    info = commands.add_parser("info", help="versions, backends, and why one is absent")
+    info.add_argument("--json", action="store_true", help="print JSON")
+    return parser
+
+
+def _common(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--backend", metavar="NAME", help="cpp, numba or reference (default: the fastest that can run here)"
+    )
+    command.add_argument("--json", action="store_true", help="print JSON instead of text")
+
+
+def _count(text: str) -> int:
+    count = int(text.replace("_", "").replace(",", ""))
+    if count < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, got {text}")
+    return count
+
+
+def _seed(text: str) -> int:
+    seed = int(text)
+    if seed < 0:
+        raise argparse.ArgumentTypeError(f"must not be negative, got {text}")
+    return seed

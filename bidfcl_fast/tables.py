@@ -1,0 +1,201 @@
+"""Reading and writing columns (Parquet, CSV through pyarrow), and files that are written whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+_CELL = re.compile(r"(value|cost)_(0|[1-9]\d*)")
+
+
+def need(module: str, extra: str, what: str) -> Any:
+    """Import `module`, or say in one sentence which extra of the package brings it."""
+    import importlib
+
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        name = module.partition(".")[0]
+        raise RuntimeError(f"{what} needs {name}: pip install 'bidfcl_fast[{extra}]'") from error
+
+
+def format_of(path: Path, allowed: tuple[str, ...] = ("parquet", "csv")) -> str:
+    """What the ending of `path` says it is."""
+    suffix = path.suffix.lower().lstrip(".")
+    if suffix not in allowed:
+        raise ValueError(f"{path}: the name must end in {' or '.join('.' + a for a in allowed)}")
+    return suffix
+
+
+def check_output(path: Path, *inputs: Path) -> None:
+    """Refuse, before any work is done, an output that cannot be written or would replace an input."""
+    if not path.parent.is_dir():
+        raise ValueError(f"{path}: the folder {path.parent} does not exist")
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{path}: exists and is not a file")
+    if not os.access(path.parent, os.W_OK):
+        raise ValueError(f"{path}: the folder {path.parent} cannot be written to")
+    for source in inputs:
+        if path.resolve() == source.resolve() or (path.exists() and source.exists() and path.samefile(source)):
+            raise ValueError(f"{path}: is also the input; choose another name for the output")
+
+
+@contextlib.contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """A temporary name beside `path` (same ending); renamed to it when the block ends well, removed when not."""
+    path = Path(path).resolve()
+    temporary = path.with_name(f".writing-{secrets.token_hex(4)}-{path.name}")
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            temporary.unlink()
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 text, atomically."""
+    with atomic(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write(path: Path, table: Any) -> None:
+    """Write a pyarrow table as the ending of `path` says, atomically."""
+    kind = format_of(path)
+    with atomic(path) as temporary:
+        if kind == "parquet":
+            need("pyarrow.parquet", "io", "writing Parquet").write_table(table, temporary)
+        else:
+            need("pyarrow.csv", "io", "writing CSV").write_csv(table, temporary)
+
+
+def read(path: Path) -> Any:
+    """Read a Parquet or CSV file into a pyarrow table.
+
+    In a CSV, value and cost columns are numbers; of the others, whole numbers stay whole numbers and everything else is
+    kept as text, letter for letter (an id 007 does not become 7).
+    """
+    kind = format_of(path)
+    if not path.is_file():
+        raise ValueError(f"{path}: no such file")
+    lib = need("pyarrow", "io", "reading Parquet and CSV")
+    try:
+        if kind == "parquet":
+            return need("pyarrow.parquet", "io", "reading Parquet").read_table(path)
+        return _read_csv(path)
+    except (lib.ArrowException, OSError) as error:
+        raise ValueError(f"{path}: cannot be read as {kind}: {str(error).splitlines()[0]}") from error
+
+
+def _read_csv(path: Path) -> Any:
+    import pyarrow as pa
+    from pyarrow import csv
+
+    with csv.open_csv(path) as reader:
+        names = reader.schema.names
+    keys = {name: pa.string() for name in names if not _CELL.fullmatch(name)}
+    table = csv.read_csv(path, convert_options=csv.ConvertOptions(column_types=keys, strings_can_be_null=False))
+    for i, name in enumerate(table.column_names):
+        if name in keys:
+            table = table.set_column(i, name, _whole_numbers(table[name]))
+    return table
+
+
+def _whole_numbers(column: Any) -> Any:
+    """The column as int64 where that loses nothing, else as it is."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    try:
+        number = pc.cast(column, pa.int64())
+    except pa.ArrowInvalid:
+        return column
+    return number if pc.all(pc.equal(pc.cast(number, pa.string()), column)).as_py() else column
+
+
+def value_and_cost(table: Any) -> tuple[Array, Array]:
+    """The [N, M] arrays of the columns value_0 … and cost_0 …; float32 if all of them are, else float64.
+
+    Raises ValueError for columns that are missing, have a gap, are not numbers, or hold an empty or infinite cell.
+    """
+    import pyarrow as pa
+
+    m = _treatments(table.column_names)
+    names = [[f"{kind}_{j}" for j in range(m)] for kind in ("value", "cost")]
+    single = all(table.schema.field(name).type == pa.float32() for both in names for name in both)
+    out = [np.empty((table.num_rows, m), np.float32 if single else np.float64) for _ in names]
+    for array, columns in zip(out, names, strict=True):
+        for j, name in enumerate(columns):
+            array[:, j] = _numbers(name, table[name])
+    return out[0], out[1]
+
+
+def key_columns(table: Any) -> list[str]:
+    """The names of the columns that are neither value_j nor cost_j."""
+    return [name for name in table.column_names if not _CELL.fullmatch(name)]
+
+
+def _treatments(names: list[str]) -> int:
+    twice = {name for name in names if names.count(name) > 1}
+    if twice:
+        raise ValueError(f"column {sorted(twice)[0]} occurs more than once")
+    found: dict[str, set[int]] = {"value": set(), "cost": set()}
+    for name in names:
+        if match := _CELL.fullmatch(name):
+            found[match[1]].add(int(match[2]))
+    for kind, numbers in found.items():
+        if not numbers:
+            raise ValueError(f"no column {kind}_0; expected value_0, value_1, … and cost_0, cost_1, …")
+        missing = set(range(max(numbers) + 1)) - numbers
+        if missing:
+            raise ValueError(f"column {kind}_{min(missing)} is missing: there is {kind}_{max(numbers)}")
+    odd = found["value"] ^ found["cost"]
+    if odd:
+        there, gone = ("value", "cost") if min(odd) in found["value"] else ("cost", "value")
+        raise ValueError(f"column {gone}_{min(odd)} is missing: there is {there}_{min(odd)}")
+    return len(found["value"])
+
+
+def _numbers(name: str, column: Any) -> Array:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    kind = column.type
+    if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)):
+        for row, cell in enumerate(column.to_pylist(), 1):
+            if not _is_number(cell):
+                raise ValueError(f"column {name}, row {row} (the first is 1): expected a number, got {_shown(cell)}")
+        raise ValueError(f"column {name} must hold numbers, got {kind}")
+    if column.null_count:
+        row = pc.index(pc.is_null(column), True).as_py() + 1
+        raise ValueError(f"column {name}, row {row} (the first is 1): the cell is empty")
+    if not pa.types.is_floating(kind):
+        column = pc.cast(column, pa.float64())
+    x = np.asarray(column.to_numpy())
+    if not np.isfinite(x).all():
+        row = int(np.flatnonzero(~np.isfinite(x))[0])
+        raise ValueError(f"column {name}, row {row + 1} (the first is 1): expected a finite number, got {x[row]}")
+    return x
+
+
+def _is_number(cell: object) -> bool:
+    try:
+        float(cell)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return False
+    return not isinstance(cell, bool)
+
+
+def _shown(cell: object) -> str:
+    text = "an empty cell" if cell is None or cell == "" else repr(cell)
+    return text if len(text) <= 40 else text[:37] + "…"
