@@ -70,7 +70,7 @@ LAYERS = [
     {"data", "tables", "scale", "scale_up"},
     {"demo"},
     {"report"},
-    {"cli"},
+    {"cli", "commands"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 
@@ -93,7 +93,7 @@ AT_TOP = {
 IN_FUNCTION = {
     **AT_TOP,
     "matplotlib": lambda module: module.split(".")[0] in {"frontier", "report"},
-    "pyarrow": lambda module: module.split(".")[0] in {"data", "tables", "scale", "cli"},
+    "pyarrow": lambda module: module.split(".")[0] in {"data", "tables", "scale"},
     "highspy": lambda module: module == "mckp",
     "numba": lambda module: module.startswith("backends.numba") or module == "cli",
 }

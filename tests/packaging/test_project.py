@@ -60,6 +60,13 @@ def test_commands_in_documents_exist(document):
     assert set(named) <= targets
 
 
+def test_subcommands_in_documents_exist():
+    text = "\n".join(document.read_text() for document in DOCUMENTS)
+    for name in sorted(set(re.findall(r"(?:^|`)bidfcl ([a-z]+)", text, re.MULTILINE))):
+        done = subprocess.run([sys.executable, "-m", "bidfcl_fast", name, "--help"], capture_output=True, cwd=ROOT)
+        assert done.returncode == 0, f"bidfcl {name}"
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=relative)
 def test_links_in_documents_lead_somewhere(document):
     for link in re.findall(r"\]\((?!https?://|#)([^)#]+)", document.read_text()):
