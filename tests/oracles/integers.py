@@ -43,30 +43,38 @@ def _edges(v: np.ndarray, c: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return first, np.concatenate(edges)
 
 
-def solve(value, cost, budget: int, fill: bool) -> Answer:
-    v, c = np.asarray(value, np.float64), np.asarray(cost, np.float64)
-    assert max(np.abs(v).max(), np.abs(c).max()) < 2**20
-    assert (v == np.rint(v)).all()
-    assert (c == np.rint(c)).all()
-    assert budget == int(budget)
-    rows = np.arange(len(v))
-    choice, edges = _edges(v, c)
-    user, position, start, stop = edges.T
-    dv, dc = v[user, stop] - v[user, start], c[user, stop] - c[user, start]
-    order = np.lexsort((position, user, -dv / dc))
-    spends = c[rows, choice].sum() + np.cumsum(dc[order])
-    split = int(np.searchsorted(spends, budget, side="right"))
-    choice[user[order[:split]]] = stop[order[:split]]  # the last assignment to a user is its farthest edge
-    total, spend = (int(x[rows, choice].sum()) for x in (v, c))
-    bound, multiplier = Fraction(total), 0.0
-    if split < order.size:
-        e = order[split]
-        multiplier = dv[e] / dc[e]
-        fraction = Fraction(int(dv[e]), int(dc[e])) * (int(budget) - spend)
-        bound += math.ceil(fraction / unit(v)) * unit(v)
-    if fill:
-        for e in order[split : split + FILL_WINDOW]:
-            if choice[user[e]] == start[e] and spend + dc[e] <= budget:
-                choice[user[e]] = stop[e]
-                total, spend = total + int(dv[e]), spend + int(dc[e])
-    return Answer(choice.astype(np.int32), multiplier, float(total), float(spend), up(bound), up(bound - total))
+class Judge:
+    """All edges of an instance, sorted once; every budget reads its plan off them."""
+
+    def __init__(self, value, cost) -> None:
+        v, c = np.asarray(value, np.float64), np.asarray(cost, np.float64)
+        assert max(np.abs(v).max(), np.abs(c).max()) < 2**20
+        assert (v == np.rint(v)).all()
+        assert (c == np.rint(c)).all()
+        rows = np.arange(len(v))
+        self.first, edges = _edges(v, c)
+        user, position, start, stop = edges.T
+        dv, dc = v[user, stop] - v[user, start], c[user, stop] - c[user, start]
+        order = np.lexsort((position, user, -dv / dc))
+        self.user, self.start, self.stop = user[order], start[order], stop[order]
+        self.dv, self.dc = dv[order].astype(np.int64), dc[order].astype(np.int64)
+        self.values = int(v[rows, self.first].sum()) + np.concatenate([[0], np.cumsum(self.dv)])
+        self.spends = int(c[rows, self.first].sum()) + np.concatenate([[0], np.cumsum(self.dc)])
+        self.unit = unit(v)
+
+    def plan(self, budget: int, fill: bool) -> Answer:
+        split = int(np.searchsorted(self.spends, budget, side="right")) - 1
+        choice = self.first.copy()
+        choice[self.user[:split]] = self.stop[:split]  # the last assignment to a user is its farthest edge
+        total, spend = int(self.values[split]), int(self.spends[split])
+        bound, multiplier = Fraction(total), 0.0
+        if split < self.user.size:
+            dv, dc = int(self.dv[split]), int(self.dc[split])
+            multiplier = dv / dc
+            bound += math.ceil(Fraction(dv, dc) * (budget - spend) / self.unit) * self.unit
+        window = range(split, min(split + FILL_WINDOW, self.user.size)) if fill else ()
+        for e in window:
+            if choice[self.user[e]] == self.start[e] and spend + self.dc[e] <= budget:
+                choice[self.user[e]] = self.stop[e]
+                total, spend = total + int(self.dv[e]), spend + int(self.dc[e])
+        return Answer(choice.astype(np.int32), multiplier, float(total), float(spend), up(bound), up(bound - total))

@@ -1,0 +1,117 @@
+"""How many threads work, who else works, and where the search starts: none of it moves a bit of the plan."""
+
+from __future__ import annotations
+
+import math
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from oracles.instances import budgets, diminishing, instance
+from oracles.same import assert_same_plan
+
+import bidfcl_fast as bf
+
+USERS = 50_000  # several chunks for every thread
+
+
+@pytest.fixture(scope="module")
+def large():
+    x = diminishing(np.random.default_rng(5), USERS, 6, np.float32)
+    return x, budgets(x, (0.0, 0.2, 0.7, 1.1))
+
+
+@pytest.mark.parametrize("count", ["1", "2", "3", "7"])
+def test_any_number_of_threads(large, fast, monkeypatch, count):
+    x, b = large
+    monkeypatch.setenv("BIDFCL_NUM_THREADS", "1")
+    expected = bf.solve_mckp(x.value, x.cost, b, backend=fast)
+    frontier = bf.budget_frontier(x.value, x.cost, backend=fast)
+    monkeypatch.setenv("BIDFCL_NUM_THREADS", count)
+    assert bf.backends.threads() == int(count)
+    assert_same_plan(bf.solve_mckp(x.value, x.cost, b, backend=fast), expected)
+    again = bf.budget_frontier(x.value, x.cost, backend=fast)
+    for name in ("budget", "value", "multiplier"):
+        np.testing.assert_array_equal(getattr(again, name), getattr(frontier, name))
+    for k in (0, 2):
+        one = bf.solve_mckp(x.value, x.cost, b[k], backend=fast)
+        np.testing.assert_array_equal(one.choice, expected.choice[k])
+        assert one.dual_bound == expected.dual_bound[k]
+
+
+@pytest.mark.parametrize("count", ["1", "2", "7"])
+def test_any_number_of_threads_for_many_small_problems(fast, monkeypatch, count):
+    rng = np.random.default_rng(6)
+    value, cost = rng.random((300, 20, 4)), rng.random((300, 20, 4))
+    b = cost.min(axis=2).sum(axis=1) + rng.uniform(0.1, 5, 300)
+    monkeypatch.setenv("BIDFCL_NUM_THREADS", "1")
+    expected = bf.solve_mckp(value, cost, b, backend=fast)
+    monkeypatch.setenv("BIDFCL_NUM_THREADS", count)
+    assert_same_plan(bf.solve_mckp(value, cost, b, backend=fast), expected)
+
+
+def test_the_same_call_twice_is_the_same_plan(large, fast):
+    x, b = large
+    first = bf.solve_mckp(x.value, x.cost, b, backend=fast)
+    assert_same_plan(bf.solve_mckp(x.value, x.cost, b, backend=fast), first)
+
+
+def test_solves_from_several_threads_at_once(large, backend):
+    """Different problems side by side, each the plan it gets alone."""
+    x, b = large
+    if backend == "reference":
+        x, b = instance("small integers", np.float32), np.array([100.0, 400.0])
+    jobs = [(x.value[k:], x.cost[k:], float(b[1 if k < 4 else -1])) for k in range(6)]
+
+    def solve(job):
+        return bf.solve_mckp(*job, backend=backend)
+
+    alone = [solve(job) for job in jobs]
+    with ThreadPoolExecutor(6) as pool:
+        for got, expected in zip(pool.map(solve, jobs * 2), alone * 2, strict=True):
+            assert_same_plan(got, expected)
+
+
+STARTS = [0.0, 1e-300, 1e-3, 1.0, 1e3, 1e300, math.inf, -1.0, -math.inf, math.nan]
+
+
+@pytest.mark.parametrize("start", STARTS)
+def test_a_warm_start_never_moves_the_plan(large, fast, start):
+    x, b = large
+    for one in b:
+        expected = bf.solve_mckp(x.value, x.cost, one, backend=fast)
+        assert_same_plan(bf.solve_mckp(x.value, x.cost, one, warm_start=start, backend=fast), expected)
+
+
+@pytest.mark.parametrize("start", STARTS)
+def test_a_warm_start_never_moves_a_small_plan(backend, dtype, start):
+    for name in ("negative", "small integers", "masked", "no users"):
+        x = instance(name, dtype)
+        b = budgets(x)[1]
+        expected = bf.solve_mckp(x.value, x.cost, b, mask=x.mask, backend=backend)
+        got = bf.solve_mckp(x.value, x.cost, b, mask=x.mask, warm_start=start, backend=backend)
+        assert_same_plan(got, expected)
+
+
+def test_good_starts_and_plans_as_starts(large, fast):
+    """The answer itself, its neighbours, the plan of another budget, and one start for each of several budgets."""
+    x, b = large
+    plans = [bf.solve_mckp(x.value, x.cost, one, backend=fast) for one in b]
+    for other in plans:
+        for one, expected in zip(b, plans, strict=True):
+            assert_same_plan(bf.solve_mckp(x.value, x.cost, one, warm_start=other, backend=fast), expected)
+    at = plans[1].multiplier
+    for start in (at, np.nextafter(at, 0), np.nextafter(at, np.inf), np.float32(at), at * 1.01, at * 0.99):
+        assert_same_plan(bf.solve_mckp(x.value, x.cost, b[1], warm_start=start, backend=fast), plans[1])
+    together = bf.solve_mckp(x.value, x.cost, b, backend=fast)
+    assert_same_plan(bf.solve_mckp(x.value, x.cost, b, warm_start=together, backend=fast), together)
+    starts = np.array([math.nan, at, 0.0, 7.0])
+    assert_same_plan(bf.solve_mckp(x.value, x.cost, b, warm_start=starts, backend=fast), together)
+
+
+def test_the_large_plan_is_the_references(large, fast):
+    x, b = large
+    few = slice(0, 8_000)
+    budget = float(b[1]) * 8_000 / USERS
+    expected = bf.solve_mckp(x.value[few], x.cost[few], budget, backend="reference")
+    assert_same_plan(bf.solve_mckp(x.value[few], x.cost[few], budget, backend=fast), expected)
