@@ -1,0 +1,77 @@
+"""Arrays to addresses and strides, for the extension module; the only file that imports it."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any
+
+import numpy as np
+
+from ._problems import FrontierResult, MckpResult, Problems
+from .errors import Status
+
+_DTYPE = {np.dtype(np.float32): 0, np.dtype(np.float64): 1}
+
+
+def module() -> Any:
+    """The C++ extension; ImportError where this installation has none."""
+    from . import _C
+
+    return _C
+
+
+def _readable(x: np.ndarray) -> np.ndarray:
+    """`x` itself if its addresses and strides can be read as elements, else an aligned copy."""
+    whole = all(stride % x.itemsize == 0 for stride in x.strides)
+    return x if whole and x.flags.aligned else np.ascontiguousarray(x)
+
+
+def _array(x: np.ndarray | None) -> tuple[int, int, int, int]:
+    if x is None:
+        return (0, 0, 0, 0)
+    b, n, m = (stride // x.itemsize for stride in x.strides)
+    return (x.ctypes.data, b, n, m)
+
+
+class _Call:
+    """The problems as C++ sees them; holds every array it points into."""
+
+    def __init__(self, problems: Problems, warm_start: np.ndarray | None = None) -> None:
+        mask = problems.mask
+        self._keep = [_readable(problems.value), _readable(problems.cost)]
+        self._keep.append(_readable(mask.view(np.uint8)) if mask is not None else None)  # type: ignore[arg-type]
+        value, cost, open_ = self._keep
+        count, users, items = problems.value.shape
+        self._small = [problems.start, problems.stop, problems.budget, warm_start]
+        self.problems = module().Problems(
+            _DTYPE[value.dtype],
+            _array(value),
+            _array(cost),
+            _array(open_),
+            count,
+            users,
+            items,
+            *(0 if x is None else x.ctypes.data for x in self._small),
+        )
+
+
+def mckp(problems: Problems, fill: bool, threads: int, warm_start: np.ndarray | None) -> MckpResult:
+    """Solve every problem with the C++ kernels (the GIL is released)."""
+    out = MckpResult.empty(problems)
+    call = _Call(problems, warm_start)
+    module().mckp(call.problems, fill, threads, *(field.ctypes.data for field in out))
+    return out
+
+
+def frontier(problems: Problems, threads: int) -> FrontierResult:
+    """The breakpoints of problem 0's frontier, copied out of C++."""
+    c, call = module(), _Call(problems)
+    handle = c.frontier_new(call.problems, threads)
+    try:
+        status, count, *addresses = c.frontier_arrays(handle)
+        arrays = [np.empty(count) for _ in addresses]
+        for array, address in zip(arrays, addresses, strict=True):
+            ctypes.memmove(array.ctypes.data, address, array.nbytes)
+    finally:
+        c.frontier_free(handle)
+    return FrontierResult(Status(status), *arrays)

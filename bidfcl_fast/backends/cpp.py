@@ -1,0 +1,36 @@
+"""The C++ backend: AVX-512, AVX2 or plain kernels, chosen when the library is loaded, and OpenMP threads."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .. import _native
+from .._problems import FrontierResult, MckpResult, Problems
+from . import threads
+
+
+def probe() -> str | None:
+    try:
+        _native.module()
+    except ImportError as error:
+        return _why(error)
+    return None
+
+
+def _why(error: ImportError) -> str:
+    from .._build import why_no_native
+
+    return why_no_native() or f"the extension module does not load: {error}"
+
+
+def describe() -> str:
+    c = _native.module()
+    return f"{c.compiler_name()}, {c.arch_name()} kernels, {'OpenMP' if c.has_threads() else 'one thread'}"
+
+
+def mckp(problems: Problems, *, fill: bool, warm_start: np.ndarray | None = None) -> MckpResult:
+    return _native.mckp(problems, fill, threads(), warm_start)
+
+
+def frontier(problems: Problems) -> FrontierResult:
+    return _native.frontier(problems, threads())

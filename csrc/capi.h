@@ -1,0 +1,66 @@
+// The framework boundary: flat functions over pointers, sizes and strides. Nothing below knows Python.
+#pragma once
+
+#include <cstdint>
+
+namespace bidfcl {
+
+enum Dtype : int { kFloat32 = 0, kFloat64 = 1 };
+
+// B problems over one pair of [B, N, M] arrays. Strides in elements, along (problem, user, treatment); any may be zero
+// or negative. Problem b owns the users start[b] .. stop[b]-1.
+struct Problems {
+  int dtype;
+  const void* value;
+  const void* cost;
+  const std::uint8_t* open;  // null: every treatment is open
+  std::int64_t value_stride[3], cost_stride[3], open_stride[3];
+  std::int64_t count, users;
+  int items;
+  const std::int64_t* start;   // [B]
+  const std::int64_t* stop;    // [B]
+  const double* budget;        // [B]
+  const double* warm_start;    // [B] multipliers, NaN for none; or null
+};
+
+struct MckpOptions {
+  bool fill;
+  int threads;
+};
+
+// One row a problem; `choice` is [B, N] contiguous. Rows of a problem that is not solved are left as they are.
+struct Plans {
+  std::int32_t* choice;
+  double* multiplier;
+  double* value;
+  double* spend;
+  double* dual_bound;
+  double* gap;
+  double* least_budget;
+  std::int32_t* status;
+  std::int64_t* rows_read;
+  std::int64_t* sweeps;
+  std::int64_t* active;
+};
+
+// Solves every problem; throws std::bad_alloc and nothing else.
+void mckp(const Problems& problems, const MckpOptions& options, const Plans& plans);
+
+// The breakpoints of problem 0's LP frontier. The arrays belong to the handle.
+struct FrontierArrays {
+  int status;
+  std::int64_t count;
+  const double* budget;
+  const double* value;
+  const double* multiplier;
+};
+void* frontier_new(const Problems& problems, int threads);
+FrontierArrays frontier_arrays(const void* handle);
+void frontier_free(void* handle);
+
+// What this build is: the instruction set in use, the compiler, whether it has threads.
+const char* arch_name();
+const char* compiler_name();
+bool has_threads();
+
+}  // namespace bidfcl

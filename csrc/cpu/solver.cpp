@@ -1,0 +1,329 @@
+#include "solver.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "../status.h"
+#include "for_rows.h"
+
+namespace bidfcl {
+namespace {
+
+constexpr std::int64_t kSample = 4096;   // users that a bracket is read off
+constexpr std::int64_t kDirect = 6144;   // so few users are finished without another sweep
+constexpr std::int64_t kChunk = 8192;    // users a thread takes at a time
+constexpr double kFirstHigh = 1 << 20;   // stands in for an infinite end, times the steepest sampled slope
+
+// A little inside a bracket: an edge this close to an end may have company among the users not listed.
+constexpr double kInside = 1.0 / (1ull << 45);
+
+// The k-th of `samples` users spread over `count`: even, but off any period the data may have.
+std::int64_t spread(std::int64_t k, std::int64_t samples, std::int64_t count) {
+  const double golden = 0.6180339887498949 * static_cast<double>(k);
+  const auto at = static_cast<std::int64_t>((static_cast<double>(k) + golden - std::floor(golden)) *
+                                            static_cast<double>(count) / static_cast<double>(samples));
+  return std::min(at, count - 1);
+}
+
+// An end of a bracket as a number of the row's own type, moved outwards; false if it has none.
+template <class T>
+bool outward(double x, double towards, T& out) {
+  out = static_cast<T>(x);
+  if (!std::isfinite(out)) return false;
+  if (towards > 0 ? static_cast<double>(out) < x : static_cast<double>(out) > x)
+    out = std::nextafter(out, static_cast<T>(towards > 0 ? INFINITY : 0));
+  return std::isfinite(out);
+}
+
+}  // namespace
+
+template <class T>
+Solver<T>::Solver(const InstanceView<T>& instance, const Largest& largest, double budget, bool fill, int threads,
+                  std::int32_t* choice)
+    : instance_(instance),
+      value_scale_(FixedPoint::for_largest(largest.value)),
+      cost_scale_(FixedPoint::for_largest(largest.cost)),
+      budget_(cost_scale_.floor(budget)),
+      fill_(fill),
+      threads_(threads),
+      choice_(choice) {
+  out_.multiplier = out_.value = out_.spend = out_.dual_bound = out_.gap = out_.least_budget = std::nan("");
+}
+
+template <class T>
+Solution Solver<T>::run(double warm_start) {
+  out_.rows_read = instance_.users;  // the scan
+  std::vector<Level> levels(1);
+  levels[0].all = true;
+  levels[0].search.budget = budget_;
+
+  for (int step = 0; step < 24 && levels.back().count(instance_) > kDirect; ++step) {
+    Level& level = levels.back();
+    const Bracket outer = level.search.outer;
+    const Bracket asked = propose(level, levels.size() == 1 && step == 0 ? warm_start : std::nan(""));
+    if (!std::isfinite(asked.high) || (asked.low <= outer.low && asked.high >= outer.high)) break;
+    Level next;
+    if (!sweep(level, asked, next)) continue;
+    const bool stuck = next.count(instance_) * 4 > level.count(instance_) * 3;
+    levels.push_back(std::move(next));
+    if (stuck) break;
+  }
+  while (!finish(levels.back())) levels.pop_back();
+  return out_;
+}
+
+// A bracket around λ*, read off a sample of the level's users (or off a multiplier that the caller trusts).
+template <class T>
+Bracket Solver<T>::propose(const Level& level, double warm_start) {
+  const Bracket outer = level.search.outer;
+  if (warm_start > 0 && std::isfinite(warm_start)) return {warm_start * (1 - 1.0 / 64), warm_start * (1 + 1.0 / 64)};
+
+  const std::int64_t count = level.count(instance_), samples = std::min(kSample, count);
+  std::vector<Active> users(static_cast<std::size_t>(samples));
+  for (std::int64_t k = 0; k < samples; ++k) {
+    const std::int64_t n = spread(k, samples, count);
+    users[static_cast<std::size_t>(k)] = level.all ? Active{static_cast<std::int32_t>(n), -1, -1} : level.users[n];
+  }
+  const EdgeList list = list_edges(edge_job(users.data(), samples, outer));
+  out_.rows_read += samples;
+
+  // Each sampled user's spend so far, to learn how far a sample's total strays.
+  std::vector<SampleEdge> edges(list.edges.size());
+  std::vector<double> spend(static_cast<std::size_t>(samples), 0.0);
+  const double unit = std::ldexp(1.0, -cost_scale_.shift);
+  if (level.all)
+    for (std::int64_t k = 0; k < samples; ++k)
+      if (list.at[k] >= 0) spend[k] = instance_.row(users[k].user).cost_at(list.at[k]);
+  const int to_own = cost_scale_.shift - value_scale_.shift;
+  for (std::size_t e = 0, k = 0; e < edges.size(); ++e) {
+    while (users[k].user != list.edges[e].user) ++k;
+    edges[e] = {std::ldexp(list.edges[e].slope, to_own), static_cast<double>(list.edges[e].cost) * unit,
+                static_cast<std::int32_t>(k)};
+  }
+  std::sort(edges.begin(), edges.end(), [](const SampleEdge& a, const SampleEdge& b) { return a.slope > b.slope; });
+
+  const double share = static_cast<double>(samples) / static_cast<double>(count);
+  const double known = static_cast<double>(level.all ? list.cost : 0);
+  const double target = (static_cast<double>(budget_ - (level.all ? 0 : level.spend_high)) * share - known) * unit;
+  double taken = 0;
+  for (const SampleEdge& e : edges) {
+    taken += e.cost;
+    if (taken > target) break;
+    spend[e.user] += e.cost;
+  }
+  double sum = 0, squares = 0;
+  for (double s : spend) {
+    sum += s;
+    squares += s * s;
+  }
+  const double n = static_cast<double>(samples);
+  const double variance = std::max(0.0, squares - sum * sum / n) * (1 - share);
+  const double spare = fill_ ? 1.25 * kFillWindow * share + 8 : 0;
+  Bracket asked = suggest(edges.data(), edges.size(), target, level.search.deviations * std::sqrt(variance),
+                          static_cast<std::size_t>(spare), outer);
+  if (!std::isfinite(asked.high) && !edges.empty()) asked.high = std::max(edges[0].slope * kFirstHigh, outer.low * 2);
+  return asked;
+}
+
+// One pass over the level's users at both ends of `asked`; true if λ* is inside, and then `next` is what stays open.
+template <class T>
+bool Solver<T>::sweep(Level& level, Bracket asked, Level& next) {
+  SweepJob<T> job{instance_, level.list(), {}, value_scale_, cost_scale_, choice_};
+  if (!outward(asked.low, -1, job.ends.low) || !outward(asked.high, +1, job.ends.high)) {
+    level.search.outer.low = std::max(level.search.outer.low, asked.low);  // beyond the type: finish from here
+    return false;
+  }
+  asked = {static_cast<double>(job.ends.low), static_cast<double>(job.ends.high)};
+  const auto doubt = [&](double multiplier) {
+    const double units = std::ldexp(4.0, -value_scale_.shift) + multiplier * std::ldexp(4.0, -cost_scale_.shift);
+    return std::nextafter(static_cast<T>(units), std::numeric_limits<T>::infinity());
+  };
+  job.ends.doubt_low = doubt(asked.low);
+  job.ends.doubt_high = doubt(asked.high);
+
+  const std::int64_t count = level.count(instance_);
+  const std::size_t chunks = static_cast<std::size_t>((count + kChunk - 1) / kChunk);
+  struct Part {
+    SweepTotals settled;
+    int128 low = 0, high = 0;  // spends of the active users at the two ends
+    std::vector<Active> active;
+  };
+  std::vector<Part> parts(chunks);
+  const Kernels<T>& kernels = arch().kernels<T>();
+  for_chunks(count, kChunk, threads_, [&](std::int64_t k, std::int64_t begin, std::int64_t end) {
+    Part& part = parts[static_cast<std::size_t>(k)];
+    std::vector<Active> found(static_cast<std::size_t>(end - begin));
+    found.resize(static_cast<std::size_t>(kernels.sweep(job, begin, end, part.settled, found.data())));
+    for (const Active& a : found) {
+      const RowView<T> row = instance_.row(a.user);
+      if (a.low >= 0 && a.high >= 0) {
+        part.low += cost_scale_(row.cost_at(a.low));
+        part.high += cost_scale_(row.cost_at(a.high));
+      } else {  // too close to call in floating point: walk the hull
+        EdgeJob<T> walk = edge_job(&a, 1, asked);
+        walk.threads = 1;
+        const EdgeList list = list_edges(walk);
+        part.high += list.cost;
+        part.low += list.cost;
+        for (const Edge& e : list.edges) part.low += e.cost;
+      }
+    }
+    part.active.assign(found.begin(), found.end());
+  });
+  out_.rows_read += count;
+  ++out_.sweeps;
+
+  next.all = false;
+  next.value = level.value;
+  next.cost = level.cost;
+  int128 low = 0, high = 0;
+  std::size_t active = 0;
+  for (const Part& part : parts) {
+    next.value += part.settled.value;
+    next.cost += part.settled.cost;
+    low += part.low;
+    high += part.high;
+    active += part.active.size();
+  }
+  const Verdict verdict = level.search.tell(asked, next.cost + low, next.cost + high);
+  if (verdict == Verdict::kTooHigh) level.spend_high = next.cost + low;
+  if (verdict != Verdict::kInside) return false;
+  next.search = level.search;
+  next.search.deviations = 3.5;
+  next.spend_high = next.cost + high;
+  next.users.reserve(active);
+  for (const Part& part : parts) next.users.insert(next.users.end(), part.active.begin(), part.active.end());
+  return true;
+}
+
+// The exact end: buy the listed edges from the steepest down. False if the list may miss an edge that matters.
+template <class T>
+bool Solver<T>::finish(const Level& level) {
+  const std::int64_t count = level.count(instance_);
+  const Bracket bracket = level.search.outer;
+  const EdgeList list = list_edges(edge_job(level.list(), count, bracket));
+  out_.rows_read += count;
+  out_.active = count;
+  if (list.closed_user) {
+    out_.status = kNoOpenTreatment;
+    return true;
+  }
+  int128 value = level.value + list.value, spend = level.cost + list.cost;
+  if (!std::isfinite(bracket.high)) out_.least_budget = cost_scale_.above(spend);
+  if (spend > budget_) {
+    if (!level.all || std::isfinite(bracket.high)) return retry(level);
+    out_.status = kInfeasibleBudget;
+    return true;
+  }
+
+  // Weighted selection: halve the list around the first edge that does not fit, then sort the little that is left.
+  const std::vector<Edge>& edges = list.edges;
+  std::vector<std::int32_t> order(edges.size());
+  for (std::size_t k = 0; k < order.size(); ++k) order[k] = static_cast<std::int32_t>(k);
+  const auto steeper = [&](std::int32_t a, std::int32_t b) { return Steeper()(edges[a], edges[b]); };
+  std::size_t first = 0, last = order.size();
+  while (last - first > 256) {
+    const std::size_t middle = first + (last - first) / 2;
+    std::nth_element(order.begin() + first, order.begin() + middle, order.begin() + last, steeper);
+    int128 more = 0, worth = 0;
+    for (std::size_t k = first; k < middle; ++k) {
+      more += edges[order[k]].cost;
+      worth += edges[order[k]].value;
+    }
+    if (spend + more <= budget_) {
+      spend += more;
+      value += worth;
+      first = middle;
+    } else {
+      last = middle;
+    }
+  }
+  std::sort(order.begin() + first, order.begin() + last, steeper);
+  std::size_t split = first;
+  for (; split < last && spend + edges[order[split]].cost <= budget_; ++split) {
+    spend += edges[order[split]].cost;
+    value += edges[order[split]].value;
+  }
+
+  // Is everything that matters on the list? The top level lists all there is.
+  const std::size_t window = fill_ ? std::min<std::size_t>(order.size() - split, kFillWindow) : 0;
+  std::nth_element(order.begin() + split, order.begin() + split + window, order.end(), steeper);
+  std::sort(order.begin() + split, order.begin() + split + window, steeper);
+  const int to_own = cost_scale_.shift - value_scale_.shift;
+  const auto slope = [&](std::size_t k) { return std::ldexp(edges[order[k]].slope, to_own); };
+  if (bracket.low > 0) {
+    const std::size_t needed = split + (fill_ ? kFillWindow : 1);
+    if (needed > order.size() || slope(needed - 1) < bracket.low * (1 + kInside)) return retry(level);
+  }
+  if (std::isfinite(bracket.high) && split < order.size() && slope(split) > bracket.high * (1 - kInside))
+    return retry(level);
+
+  int128 bound = value;
+  double multiplier = 0;
+  if (split < order.size()) {
+    const Edge& e = edges[order[split]];
+    const int128 left = budget_ - spend;
+    bound += (static_cast<int128>(e.value) * left + (e.cost - 1)) / e.cost;
+    multiplier = slope_nearest(e.value, e.cost, value_scale_, cost_scale_);
+  }
+
+  for (std::int64_t k = 0; k < count; ++k) choice_[level.all ? k : level.users[k].user] = list.at[k];
+  if (split < order.size()) {
+    const Edge& stop = edges[order[split]];
+    for (const Edge& e : edges)
+      if (Steeper()(e, stop)) choice_[e.user] = e.stop;
+  } else {
+    for (const Edge& e : edges) choice_[e.user] = e.stop;
+  }
+  for (std::size_t k = split; k < split + window; ++k) {
+    const Edge& e = edges[order[k]];
+    if (choice_[e.user] != e.start || spend + e.cost > budget_) continue;
+    choice_[e.user] = e.stop;
+    spend += e.cost;
+    value += e.value;
+  }
+  report(value, spend, bound, multiplier);
+  return true;
+}
+
+// What a level cannot finish, the one above it does; the top one lists every edge there is.
+template <class T>
+bool Solver<T>::retry(const Level& level) {
+  if (!level.all) return false;
+  Level whole = level;
+  whole.search.outer = {0, INFINITY};
+  return finish(whole);
+}
+
+template <class T>
+void Solver<T>::report(int128 value, int128 spend, int128 bound, double multiplier) {
+  out_.status = kSolved;
+  out_.multiplier = multiplier;
+  out_.value = value_scale_.nearest(value);
+  out_.spend = cost_scale_.nearest(spend);
+  out_.dual_bound = value_scale_.above(bound);
+  out_.gap = value_scale_.above(bound - value);
+}
+
+template <class T>
+Largest scan(const InstanceView<T>& instance, int threads) {
+  std::vector<Largest> parts(static_cast<std::size_t>((instance.users + kChunk - 1) / kChunk));
+  for_chunks(instance.users, kChunk, threads, [&](std::int64_t k, std::int64_t begin, std::int64_t end) {
+    parts[static_cast<std::size_t>(k)] = arch().kernels<T>().scan(instance, begin, end);
+  });
+  Largest out;
+  for (const Largest& part : parts) {
+    out.value = std::max(out.value, part.value);
+    out.cost = std::max(out.cost, part.cost);
+    out.finite &= part.finite;
+  }
+  return out;
+}
+
+template class Solver<float>;
+template class Solver<double>;
+template Largest scan(const InstanceView<float>&, int);
+template Largest scan(const InstanceView<double>&, int);
+
+}  // namespace bidfcl

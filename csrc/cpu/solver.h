@@ -1,0 +1,62 @@
+// The CPU's driver of the search: sample, sweep, finish.
+#pragma once
+
+#include <vector>
+
+#include "../core/search.h"
+#include "arch.h"
+#include "edges.h"
+
+namespace bidfcl {
+
+struct Solution {
+  int status;
+  double multiplier, value, spend, dual_bound, gap, least_budget;
+  std::int64_t rows_read, sweeps, active;
+};
+
+// One problem: scales are given (several budgets of one instance share them), `choice` [N] is written.
+template <class T>
+class Solver {
+ public:
+  Solver(const InstanceView<T>& instance, const Largest& largest, double budget, bool fill, int threads,
+         std::int32_t* choice);
+  Solution run(double warm_start);
+
+ private:
+  // The users still open after some sweeps, what the others cost, and where λ* is known to be.
+  struct Level {
+    std::vector<Active> users;
+    bool all;  // every user; `users` is empty
+    int128 value = 0, cost = 0;   // of the users settled before
+    int128 spend_high = 0;        // of everybody at search.outer.high; known below the top
+    Search search;
+    std::int64_t count(const InstanceView<T>& instance) const {
+      return all ? instance.users : static_cast<std::int64_t>(users.size());
+    }
+    const Active* list() const { return all ? nullptr : users.data(); }
+  };
+
+  Bracket propose(const Level& level, double warm_start);
+  bool sweep(Level& level, Bracket asked, Level& next);
+  bool finish(const Level& level);
+  bool retry(const Level& level);
+  void report(int128 value, int128 spend, int128 bound, double multiplier);
+  EdgeJob<T> edge_job(const Active* users, std::int64_t count, const Bracket& bracket) const {
+    return {instance_, users, count, value_scale_, cost_scale_, bracket, threads_};
+  }
+
+  InstanceView<T> instance_;
+  FixedPoint value_scale_, cost_scale_;
+  int128 budget_;
+  bool fill_;
+  int threads_;
+  std::int32_t* choice_;
+  Solution out_{};
+};
+
+// The largest magnitudes of an instance, read in parallel.
+template <class T>
+Largest scan(const InstanceView<T>& instance, int threads);
+
+}  // namespace bidfcl

@@ -1,0 +1,13 @@
+// Outcomes of one problem: zero is success, every failure is negative. The sentences stand in bidfcl_fast/errors.py.
+#pragma once
+
+namespace bidfcl {
+
+enum Status : int {
+  kSolved = 0,
+  kInfeasibleBudget = -1,
+  kNotFinite = -2,
+  kNoOpenTreatment = -3,
+};
+
+}  // namespace bidfcl
