@@ -121,7 +121,7 @@ def test_wheel_holds_the_package_and_nothing_else(native):
     package = {
         p.relative_to(ROOT).as_posix()
         for p in (ROOT / "bidfcl_fast").rglob("*")
-        if p.suffix in {".py", ".gz", ".typed"}
+        if p.suffix in {".py", ".gz", ".txt", ".typed"}
     }
     assert package <= names, sorted(package - names)
     extension = f"bidfcl_fast/_C{sysconfig.get_config_var('EXT_SUFFIX')}"

@@ -7,6 +7,7 @@ import platform
 import shutil
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from bidfcl_fast import _build
 ROOT = Path(__file__).parents[2]
 TARGETS = _build.info().get("instruction_sets", [])
 NM = shutil.which("nm")
+QEMU = shutil.which("qemu-x86_64")
 
 pytestmark = pytest.mark.skipif("cpp" not in bf.backends.available(), reason="installed without _C")
 
@@ -40,6 +42,39 @@ def test_forced_target_is_the_one_that_runs(target):
         env={**os.environ, "BIDFCL_ARCH": target}, capture_output=True, text=True, check=True, cwd=ROOT,
     ).stdout  # fmt: skip
     assert target in said
+
+
+PLAN = """
+import hashlib
+import numpy as np
+import bidfcl_fast as bf
+
+rng = np.random.default_rng(0)
+cost = rng.uniform(0, 10, (2000, 5)).astype("float32")
+value = rng.uniform(0, 2, cost.shape).astype("float32")
+plan, frontier = bf.solve_mckp(value, cost, 4000, backend="cpp"), bf.budget_frontier(value, cost, backend="cpp")
+print(bf.backends.describe()["cpp"])
+print(hashlib.sha256(plan.choice.tobytes() + frontier.value.tobytes()).hexdigest())
+"""
+
+
+@pytest.mark.skipif(QEMU is None or platform.machine() != "x86_64", reason="qemu-x86_64 (qemu-user) is not installed")
+@pytest.mark.parametrize(("processor", "target"), [("Nehalem", "generic"), ("Haswell", "avx2")])
+def test_older_processor_runs_its_own_code_to_the_same_bits(processor, target):
+    """An emulated processor stops at the first instruction that it does not have."""
+    path = os.pathsep.join([str(ROOT), sysconfig.get_path("purelib"), sysconfig.get_path("platlib")])
+    env = {k: v for k, v in os.environ.items() if not k.startswith("OPENBLAS_")}
+    env |= {"PYTHONPATH": path, "BIDFCL_ARCH": ""}
+    python = os.path.realpath(sys.executable)
+
+    def plan(*command: str) -> list[str]:
+        done = subprocess.run([*command, "-c", PLAN], env=env, capture_output=True, text=True, cwd=ROOT)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.splitlines()
+
+    here, there = plan(python), plan(QEMU, "-cpu", processor, python)
+    assert f"{target} kernels" in there[0]
+    assert there[1] == here[1]
 
 
 @pytest.mark.skipif(NM is None, reason="nm (binutils) is not installed")
