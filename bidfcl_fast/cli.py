@@ -55,8 +55,8 @@ def _parser() -> argparse.ArgumentParser:
     demo = commands.add_parser(
         "demo",
         help="the main job end to end on a real trial, with a report",
-        description="Learn from a real trial of cash incentives, allocate a budget, value the plans on held-out people, do it "
-        "again for a million people; writes report.html, plan.parquet and results.json.",
+        description="Learn from a real trial of cash incentives, allocate a budget, value the plans on held-out "
+        "people, do it again for a million people; writes report.html, plan.parquet and results.json.",
     )
     demo.add_argument(
         "--output", default="demo", metavar="DIR", help="folder for the results; made if absent (default: demo)"
@@ -74,8 +74,9 @@ def _parser() -> argparse.ArgumentParser:
     allocate = commands.add_parser(
         "allocate",
         help="choose a treatment for every row of a table within a budget",
-        description="Columns value_0, value_1, … and cost_0, cost_1, … hold one treatment each; every other column is kept. "
-        "The output has them, and choice, value and cost of the treatment chosen (with several budgets, choice_at_B, …).",
+        description="Columns value_0, value_1, … and cost_0, cost_1, … hold one treatment each; every other "
+        "column is kept. The output has those, and choice, value and cost of the treatment chosen (with several "
+        "budgets, choice_at_B, …).",
     )
     allocate.add_argument("input", metavar="IN", help="Parquet or CSV, by its ending")
     allocate.add_argument(
@@ -88,7 +89,8 @@ def _parser() -> argparse.ArgumentParser:
     frontier = commands.add_parser(
         "frontier",
         help="the best value at every budget at once",
-        description="Breakpoints of the exact LP frontier: budget, value, and the value of one more unit of money from there on.",
+        description="Breakpoints of the exact LP frontier: budget, value, and the value of one more unit of money "
+        "from there on.",
     )
     frontier.add_argument("input", metavar="IN", help="Parquet or CSV, by its ending")
     frontier.add_argument("--output", required=True, metavar="OUT", help="Parquet or CSV, by its ending")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -169,7 +170,7 @@ def plan_by_fold(value: Array, cost: Array, fold: Array, budget: Array, backend:
 
 
 def _lottery(table: Table, arms: Sequence[PolicyValue]) -> list[tuple[str, PolicyValue]]:
-    """The cheapest arm, an equal draw among all arms, the dearest arm: offers by lot at any spend are mixes of these."""
+    """The cheapest arm, an equal draw among all, the dearest arm: offers by lot at any spend are mixes of these."""
     order = sorted(range(len(arms)), key=lambda j: arms[j].spend.estimate)
     draw = ipw_value(np.full(len(arms), 1 / len(arms)), table)
     return [
@@ -198,7 +199,7 @@ def _against(plan: PolicyValue, rules: Sequence[tuple[str, PolicyValue]]) -> Aga
     Outside their range the nearest rule stands alone: then the spends differ, and `difference` says by how much.
     """
     spend = plan.spend.estimate
-    for (low_name, low), (high_name, high) in zip(rules, rules[1:], strict=False):
+    for (low_name, low), (high_name, high) in pairwise(rules):
         if low.spend.estimate <= spend <= high.spend.estimate:
             gain, q = difference_at_equal_spend(plan, low, high)
             return Against(((low_name, 1 - q), (high_name, q)), plan.value.estimate - gain.estimate, gain)

@@ -187,8 +187,8 @@ def difference(policy: PolicyValue, baseline: PolicyValue) -> tuple[Estimate, Es
 def difference_at_equal_spend(policy: PolicyValue, low: PolicyValue, high: PolicyValue) -> tuple[Estimate, float]:
     """Value of `policy` less that of the mix of `low` and `high` that spends the same.
 
-    A share q of the people is treated by `high`, the rest by `low`, with q = (C − C_low)/(C_high − C_low). The spends are
-    estimates too, so with b = (V_high − V_low)/(C_high − C_low), the value of a little more money in the mix,
+    A share q of the people is treated by `high`, the rest by `low`, with q = (C − C_low)/(C_high − C_low). The
+    spends are estimates too, so with b = (V_high − V_low)/(C_high − C_low), what a little more money brings in the mix,
 
         influence of the difference = ψV − (1−q) ψV_low − q ψV_high − b·(ψC − (1−q) ψC_low − q ψC_high)
 
@@ -206,7 +206,8 @@ def difference_at_equal_spend(policy: PolicyValue, low: PolicyValue, high: Polic
     q = (policy.spend.estimate - low.spend.estimate) / room
     if not -1e-9 <= q <= 1 + 1e-9:
         raise ValueError(
-            f"the policy spends {policy.spend.estimate:.4g}, not between {low.spend.estimate:.4g} and {high.spend.estimate:.4g}"
+            f"the policy spends {policy.spend.estimate:.4g}, not between {low.spend.estimate:.4g} and "
+            f"{high.spend.estimate:.4g}"
         )
     slope = (high.value.estimate - low.value.estimate) / room
 
@@ -229,7 +230,8 @@ def _given(policy: Any, table: Table) -> Array:
         return np.asarray(p == table.treatment, np.float64)
     if p.shape not in ((n, m), (m,)):
         raise ValueError(
-            f"policy must be [{n}] integers, or [{n}, {m}] or [{m}] probabilities, got shape {list(p.shape)}, dtype {p.dtype}"
+            f"policy must be [{n}] integers, or [{n}, {m}] or [{m}] probabilities, got shape "
+            f"{list(p.shape)}, dtype {p.dtype}"
         )
     p = np.broadcast_to(p.astype(np.float64), (n, m))
     if not (p >= 0).all() or not np.allclose(p.sum(1), 1, atol=1e-6):

@@ -91,7 +91,8 @@ def read(path: Path) -> Any:
     lib = need("pyarrow", "io", "reading Parquet and CSV")
     try:
         if kind == "parquet":
-            return need("pyarrow.parquet", "io", "reading Parquet").read_table(path)
+            with need("pyarrow.parquet", "io", "reading Parquet").ParquetFile(path) as file:
+                return file.read()
         return _read_csv(path)
     except (lib.ArrowException, OSError) as error:
         raise ValueError(f"{path}: cannot be read as {kind}: {str(error).splitlines()[0]}") from error
@@ -107,7 +108,7 @@ def _read_csv(path: Path) -> Any:
     table = csv.read_csv(path, convert_options=csv.ConvertOptions(column_types=keys, strings_can_be_null=False))
     for i, name in enumerate(table.column_names):
         if name in keys:
-            table = table.set_column(i, name, _whole_numbers(table[name]))
+            table = table.set_column(i, name, _whole_numbers(table.column(i)))
     return table
 
 
@@ -178,7 +179,7 @@ def _numbers(name: str, column: Any) -> Array:
         raise ValueError(f"column {name} must hold numbers, got {kind}")
     if column.null_count:
         row = pc.index(pc.is_null(column), True).as_py() + 1
-        raise ValueError(f"column {name}, row {row} (the first is 1): the cell is empty")
+        raise ValueError(f"column {name}, row {row} (the first is 1): the cell holds no value")
     if not pa.types.is_floating(kind):
         column = pc.cast(column, pa.float64())
     x = np.asarray(column.to_numpy())

@@ -38,7 +38,8 @@ def load_thornton(*, covariates: tuple[str, ...] = ("distvct", "age"), propensit
     covariates
         Columns of the source to use as features: "distvct" (km to the centre), "age" (years), "hiv2004" (the test
         result itself; left out by default, since an offer that depends on it would give it away). A missing value
-        becomes the median, and a column `<name> missing` (0/1) is added. The feature "second sites" (0/1) is always there.
+        becomes the median, and a column `<name> missing` (0/1) is added. The feature "second sites" (0/1) is always
+        there.
     propensity
         How the probability of each arm is estimated: "site", the shares within the two groups of sites whose
         draws differed; "village", those shrunk to the village's own shares; "overall", the shares of the whole

@@ -16,7 +16,7 @@ Array = NDArray[Any]
 
 
 class Method(ABC):
-    """A model of value and cost for each person and treatment. Constructor arguments are its parameters, nothing else."""
+    """A model of value and cost for each person and treatment. Its parameters are its constructor's."""
 
     @classmethod
     def _names(cls) -> list[str]:

@@ -89,6 +89,8 @@ class TwoStage(Method):
             If the table that `data` asks for is missing, or nobody received some treatment.
         """
         table = self._chosen(rct, obs)
+        if val is None and not 0 < self.holdout < 1:
+            raise ValueError(f"holdout must be between 0 and 1 where there is no val=, got {self.holdout}")
         absent = np.flatnonzero(np.bincount(table.treatment, minlength=table.treatments) == 0)
         if absent.size:
             raise ValueError(f"nobody in the table received treatment {absent[0]}: nothing can be learned about it")
@@ -114,6 +116,7 @@ class TwoStage(Method):
             for member in range(self.members):
                 rng = np.random.default_rng([seed, member])
                 train, held = (table, val) if val is not None else part(table, self.holdout, rng)
+                held = held if len(held) else train  # too few rows to spare any
                 torch.manual_seed(int(rng.integers(2**31)))
                 net = _Heads(train, self.width, binary, form == "on-value")
                 batches, kept = _Batch(train), _Batch(held)

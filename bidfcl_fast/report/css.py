@@ -26,23 +26,29 @@ p, ul { margin: .5rem 0 .9rem; }
 ul { padding-left: 1.2rem; } li { margin: .3rem 0; }
 .lead { font-size: 1.08rem; }
 .meta, figcaption, .note { color: var(--muted); font-size: .88rem; line-height: 1.45; }
-.box { background: var(--panel); border-left: 3px solid var(--plan); padding: .8rem 1rem; margin: 1.2rem 0; border-radius: 0 4px 4px 0; }
+.box { background: var(--panel); border-left: 3px solid var(--plan); padding: .8rem 1rem; margin: 1.2rem 0;
+  border-radius: 0 4px 4px 0; }
 .box p { margin: .35rem 0; }
 figure { margin: 1rem 0 1.4rem; }
 figure svg { display: block; width: 100%; height: auto; }
 svg text { font-family: system-ui, -apple-system, "Segoe UI", Roboto, Helvetica, Arial, sans-serif !important; }
 .scroll { overflow-x: auto; }
-table { border-collapse: collapse; width: 100%; font-size: .9rem; font-variant-numeric: tabular-nums; margin: .6rem 0 .4rem; }
+table { border-collapse: collapse; width: 100%; font-size: .9rem; font-variant-numeric: tabular-nums;
+  margin: .6rem 0 .4rem; }
 th, td { padding: .32rem .55rem; text-align: right; white-space: nowrap; border-bottom: 1px solid var(--rule); }
-th:first-child, td:first-child { text-align: left; padding-left: 0; }
+th:first-child, td:first-child { text-align: left; padding-left: 0; white-space: normal; }
 th { font-weight: 600; vertical-align: bottom; } th small { display: block; font-weight: 400; color: var(--muted); }
 td .pm { color: var(--muted); }
 tr.total td { border-bottom: 0; }
-.bars { display: grid; grid-template-columns: max-content 1fr; gap: .3rem .7rem; align-items: center; font-size: .88rem; }
+.bars { display: grid; grid-template-columns: max-content 1fr; gap: .3rem .7rem; align-items: center;
+  font-size: .88rem; }
 .bars .head { grid-column: 1 / -1; color: var(--muted); margin-top: .55rem; }
 .bar { display: flex; height: 1.5rem; border-radius: 3px; overflow: hidden; gap: 1px; }
 .bar span { font-size: .75rem; line-height: 1.5rem; text-align: center; overflow: hidden; min-width: 0; }
 .key { display: flex; flex-wrap: wrap; gap: .3rem 1rem; font-size: .88rem; margin: .4rem 0 .6rem; }
-.key i { display: inline-block; width: .85rem; height: .85rem; border-radius: 2px; vertical-align: -.1rem; margin-right: .35rem; }
+.key b { font-weight: 600; } .key .plan { color: var(--plan); } .key .alike { color: var(--alike);
+  } .key .lottery { color: var(--lottery); }
+.key i { display: inline-block; width: .85rem; height: .85rem; border-radius: 2px; vertical-align: -.1rem;
+  margin-right: .35rem; }
 code { font-size: .9em; }
 """

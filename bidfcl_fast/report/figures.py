@@ -1,4 +1,4 @@
-"""The figures of the page as inline SVG whose colours are the page's own, so that they follow its light or dark mode."""
+"""The figures of the page: inline SVG in the page's own colours, so that they follow its light or dark mode."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from ..demo import Demo
+from ..demo import Demo, hull
 from ..tables import need
+from .words import points
 
 # matplotlib draws with these stand-ins; in the SVG each becomes the CSS variable of that name (see css.py).
 _COLOURS = {
@@ -23,12 +24,17 @@ _COLOURS = {
 }
 INK, MUTED, RULE, PLAN, ALIKE, LOTTERY, PAPER = _COLOURS.values()
 
+# Where each offer of the trial is named, in points from its mark: clear of the lines, with a leader where it is far.
+_NAMED = ((9, -4, "left"), (-24, 34, "left"), (-44, 27, "center"), (0, 8, "center"), (0, 8, "center"))
+_LEADER = {"arrowstyle": "-", "color": ALIKE, "linewidth": 0.7, "shrinkA": 0, "shrinkB": 2}
+
 _STYLE = {
     "svg.fonttype": "none",  # text stays text: the reader's own font, searchable, sharp at any size
     "text.parse_math": False,  # a dollar sign is money
     "font.family": "sans-serif",
     "font.sans-serif": ["Helvetica", "Arial", "DejaVu Sans"],
     "font.size": 11,
+    "axes.unicode_minus": True,
     "axes.edgecolor": MUTED,
     "axes.labelcolor": INK,
     "axes.spines.top": False,
@@ -58,12 +64,6 @@ def frontier(demo: Demo) -> str:
             "o", color=PAPER, markeredgecolor=PLAN, markeredgewidth=1.6, markersize=7,
         )  # fmt: skip
         _crosses(ax, demo)
-        ax.annotate("predicted frontier", (x[-1], y[-1]), (0, 8), textcoords="offset points", ha="right", color=PLAN)
-        last = demo.plans[-1].held_out
-        ax.annotate(
-            "held-out people, 95%", (last.spend.estimate, 100 * last.value.low), (0, -14),
-            textcoords="offset points", ha="center", color=INK,
-        )  # fmt: skip
         ax.set_ylim(top=max(100 * max(p.held_out.value.high for p in demo.plans), y.max()) + 5)
         _axes(ax)
 
@@ -75,30 +75,23 @@ def spend(demo: Demo) -> str:
 
     def draw(ax: Any) -> None:
         arms = demo.arms
-        blind = sorted(_blind(demo), key=lambda j: arms[j].spend.estimate)
+        blind = hull(arms)
         ax.plot(*_points([arms[j] for j in blind]), color=ALIKE, linewidth=1.8)
         x, y = _points(arms)
         ax.errorbar(
             x, y, yerr=[100 * a.value.half_width for a in arms], fmt="s", color=ALIKE, markersize=5, elinewidth=1
         )
         for j, a in enumerate(arms):
-            # Named to the right of its mark, below the bar, where no line runs.
+            right, up, side = _NAMED[j] if j < len(_NAMED) else (0, 12, "center")
+            near = a.value.estimate if up < 0 else a.value.high
             ax.annotate(
-                demo.table.labels[j], (a.spend.estimate, 100 * a.value.low), (4, -12), textcoords="offset points",
-                color=ALIKE, fontsize=10, ha="left" if a.spend.estimate < 0.8 * max(x) else "right",
+                demo.table.labels[j], (a.spend.estimate, 100 * near), (right, up), textcoords="offset points",
+                color=ALIKE, ha=side, arrowprops=_LEADER if up > 15 else None,
             )  # fmt: skip
         ends = demo.lottery_ends
         ax.plot(*_points(ends), color=LOTTERY, linewidth=1.6, linestyle=(0, (4, 3)))
-        ax.annotate(
-            "drawn by lot", (ends[1].spend.estimate, 100 * ends[1].value.estimate), (6, -14),
-            textcoords="offset points", color=LOTTERY,
-        )  # fmt: skip
         _crosses(ax, demo, PLAN)
-        first = demo.plans[0].held_out
-        ax.annotate(
-            "the plans", (first.spend.estimate, 100 * first.value.high), (0, 8), textcoords="offset points",
-            ha="center", color=PLAN, fontweight="bold",
-        )  # fmt: skip
+        ax.set_ylim(top=100 * max(a.value.high for a in arms) + 8)
         _axes(ax)
 
     return _svg("spend", draw)
@@ -117,23 +110,16 @@ def gain(demo: Demo) -> str:
         )  # fmt: skip
         for k, e in enumerate(g):
             ax.annotate(
-                f"{100 * e.estimate:+.1f}", (k, 100 * e.estimate), (8, 0), textcoords="offset points",
+                points(e.estimate), (k, 100 * e.estimate), (8, 0), textcoords="offset points",
                 va="center", color=PLAN, fontsize=10,
             )  # fmt: skip
         ax.set_xticks(at, [f"${p.budget:.2f}" for p in demo.plans])
         ax.set_xlim(-0.5, len(g) - 0.3)
         ax.grid(axis="x", visible=False)
         ax.set_xlabel("budget, US$ per person")
-        ax.set_ylabel("gain, percentage points")
+        ax.set_ylabel("gain over alike, points")
 
     return _svg("gain", draw, height=2.9)
-
-
-def _blind(demo: Demo) -> list[int]:
-    """Arms that some best mix uses."""
-    from ..demo import hull
-
-    return hull(demo.arms)
 
 
 def _points(rules: Any) -> tuple[list[float], list[float]]:

@@ -5,24 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-import numpy as np
-
 from .. import __version__
-from ..demo import FOLDS, MEMBERS, Demo, PlanResult
+from ..demo import FOLDS, MEMBERS, Demo
 from ..scale_up import JITTER
 from . import figures
 from .css import CSS
 from .terminal import seconds, size
-from .words import money, percent, points, rule, shares, verdict
+from .who import who
+from .words import money, percent, points, rule, verdict
 
 
 def page(demo: Demo) -> str:
     """The whole page. Every name or value that comes from data is escaped."""
-    body = "\n".join([_top(demo), _value(demo), _who(demo), _scale(demo), _method(demo)])
+    body = "\n".join([_top(demo), _value(demo), who(demo), _scale(demo), _method(demo)])
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>Budget allocation on a real trial</title>\n<style>\n{CSS}</style>\n</head>\n<body>\n<main>\n{body}\n</main>\n"
+        "<title>Budget allocation on a real "
+        f"trial</title>\n<style>\n{CSS}</style>\n</head>\n<body>\n<main>\n{body}\n</main>\n"
         "</body>\n</html>\n"
     )
 
@@ -42,8 +42,11 @@ def _pm(middle: str, half: str) -> str:
     return f'{escape(middle)} <span class="pm">± {escape(half)}</span>'
 
 
-def _figure(svg: str, caption: str) -> str:
-    return f"<figure>{svg}<figcaption>{escape(caption)}</figcaption></figure>"
+def _figure(svg: str, caption: str, key: Sequence[tuple[str, str, str]] = ()) -> str:
+    """A figure with its caption; `key` holds (colour, mark, what it stands for)."""
+    named = "".join(f'<span><b class="{c}">{escape(mark)}</b> {escape(what)}</span>' for c, mark, what in key)
+    named = f'<div class="key">{named}</div>' if named else ""
+    return f"<figure>{named}{svg}<figcaption>{escape(caption)}</figcaption></figure>"
 
 
 def _top(demo: Demo) -> str:
@@ -64,8 +67,10 @@ def _top(demo: Demo) -> str:
         [
             "<h1>Who should be offered how much?</h1>",
             _p(
-                f"In rural Malawi, {len(t):,} people who had been tested for HIV drew a cash voucher, worth nothing to about "
-                "three dollars and paid if they came to learn their result (Thornton 2008). Money brings people in, the first "
+                f"In rural Malawi, {len(t):,} people who had been tested for HIV drew a cash voucher, "
+                "worth nothing to about "
+                "three dollars and paid if they came to learn their result (Thornton 2008). Money "
+                "brings people in, the first "
                 "dollar more than the third. Given a budget, who should be offered which amount?",
                 css="lead",
             ),
@@ -102,22 +107,30 @@ def _value(demo: Demo) -> str:
         [
             "<h2>What the plans are worth</h2>",
             _p(
-                f"Models fitted on four fifths of the people predict the last fifth; with {FOLDS} such turns everybody is "
-                "predicted by a model that never saw them. Each fifth is then allocated with its share of the budget, and "
-                "the plan is valued on those same people by inverse-propensity weighting: nobody is judged by a model that "
-                "knew their outcome."
-                if FOLDS == 5
-                else f"Predictions come from {FOLDS} models, each for people it never saw."
+                f"The people are split into {FOLDS} parts. A model fitted on the others predicts each "
+                "part, which is then "
+                "allocated with its share of the budget and valued on its own outcomes by "
+                "inverse-propensity weighting. So "
+                "everybody counts, and nobody is judged by a model that knew their outcome."
             ),
             _figure(
                 figures.spend(demo),
-                "Held-out value against held-out spend. Squares: one offer for everybody; the line through them is the best "
-                "that a rule blind to the person can do. Dashed: offers drawn by lot. Bars are 95% intervals.",
+                "Held-out value against held-out spend, with 95% intervals. The line through the "
+                "squares is the best that a "
+                "rule blind to the person can do.",
+                [
+                    ("plan", "●", "the plans"),
+                    ("alike", "■", "one offer for everybody"),
+                    ("lottery", "╌╌", "drawn by lot"),
+                ],
             ),
             _table(header, rows),
             _p(
-                "± is the half-width of a 95% interval; differences use the same people on both sides (paired), at the same "
-                "estimated spend.",
+                "± is the half-width of a 95% interval; differences use the same people on both "
+                "sides (paired), at the same "
+                "estimated spend. On its predictions each plan is certified to fall short of the "
+                "best possible by at most "
+                f"{max(p.gap for p in demo.plans):.2g} people in {len(demo.table):,}.",
                 css="note",
             ),
             _figure(
@@ -125,72 +138,21 @@ def _value(demo: Demo) -> str:
                 "Gain of choosing person by person over the best rule that treats everybody alike, at the same spend. "
                 "An interval that crosses zero means: this trial cannot tell the two apart.",
             ),
-            f'<p class="note">Treating everybody alike at the same spend means, by budget:</p><ul class="note">{mixes}</ul>',
+            '<p class="note">Treating everybody alike at the same spend means, by budget:</p>'
+            f'<ul class="note">{mixes}</ul>',
             _figure(
                 figures.frontier(demo),
-                "What the models promise: the exact frontier over all budgets, on the predictions. Open circles: the plans. "
-                "Black: what held-out people say of the same plans. Promises above the bars would mean over-optimistic models.",
+                "The exact frontier over all budgets, on the predictions, and what held-out people "
+                "say of the same plans (95% "
+                "intervals). Promises above the intervals would mean over-optimistic models.",
+                [
+                    ("plan", "—", "predicted frontier"),
+                    ("plan", "○", "plans, as promised"),
+                    ("", "●", "plans, held-out"),
+                ],
             ),
         ]
     )
-
-
-def _who(demo: Demo) -> str:
-    middle = demo.plans[len(demo.plans) // 2]
-    t = demo.table
-    key = "".join(
-        f'<span><i style="background:var(--a{j})"></i>{escape(label)}</span>' for j, label in enumerate(t.labels)
-    )
-    parts = ['<div class="head">By budget, US$ per person</div>']
-    parts += [_bar(money(p.budget), shares(demo, p)) for p in demo.plans]
-    for title, groups in _groups(demo):
-        parts.append(f'<div class="head">{escape(title)}, at {money(middle.budget)}</div>')
-        parts += [_bar(name, _shares_within(demo, middle, inside)) for name, inside in groups]
-    return "\n".join(
-        [
-            "<h2>Who is offered what</h2>",
-            f'<div class="key">{key}</div><div class="bars">{"".join(parts)}</div>',
-            _p("Numbers are percent of the people in the row.", css="note"),
-        ]
-    )
-
-
-def _groups(demo: Demo) -> list[tuple[str, list[tuple[str, np.ndarray]]]]:
-    """Titles, and the people of each group, by the covariates that the models use."""
-    t = demo.table
-    column = dict(zip(t.features, t.x.T, strict=True))
-    out = []
-    if "second sites" in column:
-        s = column["second sites"] > 0
-        out.append(("By group of sites", [("first sites", ~s), ("second sites", s)]))
-    for name, title, unit, cuts in (
-        ("distvct", "By distance to the centre", "km", (1.0, 2.0, 3.0)),
-        ("age", "By age", "years", (20.0, 30.0, 45.0)),
-    ):
-        if name not in column:
-            continue
-        x = column[name]
-        edges = [-np.inf, *cuts, np.inf]
-        names = [f"under {cuts[0]:g} {unit}", *(f"{a:g} to {b:g}" for a, b in zip(cuts, cuts[1:], strict=False))]
-        names.append(f"{cuts[-1]:g} and over")
-        out.append((title, [(names[i], (x >= edges[i]) & (x < edges[i + 1])) for i in range(len(names))]))
-    return out
-
-
-def _shares_within(demo: Demo, plan: PlanResult, inside: np.ndarray) -> list[float]:
-    chosen = plan.choice[inside]
-    return [float((chosen == j).mean()) if chosen.size else 0.0 for j in range(demo.table.treatments)]
-
-
-def _bar(name: str, parts: Sequence[float]) -> str:
-    spans = "".join(
-        f'<span style="flex:{part:.4f} 0 0;background:var(--a{j});color:var(--t{j})">{100 * part:.0f}</span>'
-        if part >= 0.06
-        else f'<span style="flex:{part:.4f} 0 0;background:var(--a{j})"></span>'
-        for j, part in enumerate(parts)
-        if part > 0
-    )
-    return f'<div>{escape(name)}</div><div class="bar">{spans}</div>'
 
 
 def _scale(demo: Demo) -> str:
@@ -201,24 +163,29 @@ def _scale(demo: Demo) -> str:
         [f"The whole frontier, {s.breakpoints:,} breakpoints", seconds(s.frontier), ""],
     ]
     facts = (
-        f"Backend {demo.backend}, {s.threads} thread{'s' * (s.threads != 1)}, {s.treatments} offers; times are medians of "
-        f"{s.repeats} calls. The data was read {s.rows_read / s.users:.2f} times in {s.sweeps} "
-        f"sweep{'s' * (s.sweeps != 1)}; {s.active:,} people were left to the final sort. Input {size(s.input_bytes)}"
+        f"Backend {demo.backend}, {s.threads} thread{'s' * (s.threads != 1)}, {s.treatments} offers. Allocations: median of "
+        f"{s.repeats} calls; the frontier: one call. With one budget, the data was read {s.rows_read / s.users:.2f} times in "
+        f"{s.sweeps} sweep{'s' * (s.sweeps != 1)}, and {s.active:,} people were left to the final sort. Input "
+        f"{size(s.input_bytes)}"
         + (f", peak memory of the whole process {size(s.peak_bytes)}." if s.peak_bytes else ".")
     )
     return "\n".join(
         [
             f"<h2>The same allocation for {s.users:,} people</h2>",
             _p(
-                f"{s.users:,} people are drawn with replacement from the trial's, and each prediction gets a little noise "
-                f"(standard deviation {JITTER:g} on the logit of coming and on the log of the amount), so that no two are the "
+                f"{s.users:,} people are drawn with replacement from the trial's, and each prediction "
+                "gets a little noise "
+                f"(standard deviation {JITTER:g} on the logit of coming and on the log of the "
+                "amount), so that no two are the "
                 "same. This says what the allocation takes, and nothing new about Malawi."
             ),
             _table([("Job", ""), ("Time", ""), ("People per second", "")], [[escape(c) for c in r] for r in rows]),
             _p(facts, css="note"),
             _p(
-                f"The plan carries its proof: it is worth {s.value * s.users:,.1f} predicted visits and no plan within the "
-                f"budget is worth more than {s.dual_bound:,.1f}; the gap is {s.gap:.2g} of a visit, {s.gap / s.dual_bound:.1e} of "
+                f"The plan carries its proof: it is worth {s.value * s.users:,.1f} predicted visits "
+                "and no plan within the "
+                f"budget is worth more than {s.dual_bound:,.1f}; the gap is {s.gap:.2g} of a visit, "
+                f"{s.gap / s.dual_bound:.1e} of "
                 "the total."
             ),
         ]
@@ -228,24 +195,50 @@ def _scale(demo: Demo) -> str:
 def _method(demo: Demo) -> str:
     t = demo.table
     items = [
-        "Data: Thornton (2008), American Economic Review 98(5), as packaged in causaldata 0.1.5 (MIT). Rows without the "
-        f"amount drawn, the outcome or the village are left out; {len(t):,} remain. Value is 1 if the person came for the "
-        "result, cost is the money really paid: the voucher if they came, else nothing.",
-        "Offers are bins of the voucher. Within a bin amounts differ, and they differ a little between sites: an offer means "
-        "an amount drawn as in the trial, not a fixed sum.",
-        "The odds of the draw differed between two groups of villages (numbered below 100, and from 100 on; the second drew "
-        "five amounts only, and nothing far more often). Each person's propensity is the share of the offer within their "
-        "group. Ignoring this would mix the effect of money with that of place.",
-        f"Model: {', '.join(t.features)} predict, for each offer, the chance of coming and the amount paid to those who come; "
-        f"predicted cost is their product. A small network, the average of {MEMBERS}, stopped early. The HIV result itself is "
-        "not used: an offer that depends on it would disclose it.",
-        "Alike: the mix of two offers, given at random and blind to the person, that brings most at the plan's own estimated "
-        "spend. It is read off the same outcomes that judge it, which favours it slightly. By lot: an equal draw among "
-        "all offers, given to a random part of the people (the others get nothing, or where more is to be spent, the largest).",
-        "Intervals treat people as independent; neighbours in a village are not quite, so they are somewhat too narrow. The six "
-        "budgets share the same people: their errors go up and down together.",
-        "Money is the only cost counted, and coming the only benefit; whether either is the right measure is not a question "
-        "for arithmetic.",
+        (
+            "Data: Thornton (2008), American Economic Review 98(5), as packaged in causaldata 0.1.5 "
+            "(MIT). Rows without the "
+            f"amount drawn, the outcome or the village are left out; {len(t):,} remain. Value is 1 if "
+            "the person came for the "
+            "result, cost is the money really paid: the voucher if they came, else nothing."
+        ),
+        (
+            "Offers are bins of the voucher. Within a bin amounts differ, and they differ a little "
+            "between sites: an offer means "
+            "an amount drawn as in the trial, not a fixed sum."
+        ),
+        (
+            "The odds of the draw differed between two groups of villages (numbered below 100, and "
+            "from 100 on; the second drew "
+            "five amounts only, and nothing far more often). Each person's propensity is the share "
+            "of the offer within their "
+            "group. Ignoring this would mix the effect of money with that of place."
+        ),
+        (
+            f"Model: {', '.join(t.features)} predict, for each offer, the chance of coming and the "
+            "amount paid to those who come; "
+            f"predicted cost is their product. A small network, the average of {MEMBERS}, stopped "
+            "early. The HIV result itself is "
+            "not used: an offer that depends on it would disclose it."
+        ),
+        (
+            "Alike: the mix of two offers, given at random and blind to the person, that brings most "
+            "at the plan's own estimated "
+            "spend. It is read off the same outcomes that judge it, which favours it slightly. By "
+            "lot: an equal draw among "
+            "all offers, given to a random part of the people (the others get nothing, or where more "
+            "is to be spent, the largest)."
+        ),
+        (
+            "Intervals treat people as independent; neighbours in a village are not quite, so they "
+            "are somewhat too narrow. The six "
+            "budgets share the same people: their errors go up and down together."
+        ),
+        (
+            "Money is the only cost counted, and coming the only benefit; whether either is the "
+            "right measure is not a question "
+            "for arithmetic."
+        ),
     ]
     laps = ", ".join(f"{name} {seconds(s)}" for name, s in demo.seconds.items())
     return (

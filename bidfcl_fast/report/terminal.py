@@ -124,7 +124,8 @@ def summary(demo: Demo, stream: TextIO, files: Sequence[str] = ()) -> str:
         + (f", process peak {size(s.peak_bytes)}." if s.peak_bytes else ".")
     )
     out += text(
-        f"Certified: {s.value * s.users:,.1f} people come by prediction; no plan within the budget can beat that by more than "
+        f"Certified: {s.value * s.users:,.1f} people come by prediction; no plan within the budget "
+        "can beat that by more than "
         f"{s.gap:.2g} of a person ({s.gap / s.dual_bound:.1e} of the total)."
     )
     if files:

@@ -14,8 +14,8 @@ def percent(x: float, digits: int = 1) -> str:
 
 
 def points(x: float) -> str:
-    """A difference of shares in percentage points, with its sign."""
-    return f"{100 * x:+.1f}"
+    """A difference of shares in percentage points, with its sign (a real minus)."""
+    return f"{100 * x:+.1f}".replace("-", "−").replace("−0.0", "+0.0")
 
 
 def rule(against: Against) -> str:
@@ -62,18 +62,19 @@ def verdict(demo: Demo) -> list[str]:
     lottery = [p for p in demo.plans if p.lottery.gain.low > 0]
     if len(lottery) == count:
         low, high = (f(p.lottery.gain.estimate for p in demo.plans) for f in (min, max))
-        gained = f"{points(low)} to {points(high)}" if count > 1 else points(low)
+        gained = f"{percent(low)} to {percent(high)}" if count > 1 else percent(low)
         out.append(
             f"Against offers drawn at random at the same spend it gains {gained} points, clearly at every budget."
         )
     else:
         out.append(
-            f"Against offers drawn at random at the same spend it is clearly better at {len(lottery)} of {count} budgets."
+            f"Against offers drawn at random at the same spend it is clearly better at {len(lottery)} "
+            f"of {count} budgets."
         )
     over = [p for p in demo.plans if p.held_out.spend.low > p.budget]
     if over:
         where = _listed([p.budget for p in over])
         out.append(f"Held-out spend is clearly above the budget at {where}: costs were predicted too low.")
     else:
-        out.append("Held-out spend agrees with the budget at every budget: none is exceeded beyond the noise.")
+        out.append("Held-out spend exceeds no budget beyond the noise.")
     return out
