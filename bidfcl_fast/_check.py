@@ -93,7 +93,7 @@ def problems(value: Any, cost: Any, budget: Any, mask: Any, segments: Any) -> tu
     if v.ndim == 2:
         v, c = (np.broadcast_to(x, (count, *x.shape)) for x in (v, c))
         m = None if m is None else np.broadcast_to(m, (count, *m.shape))
-    return Problems(v, c, m, start, stop, np.ascontiguousarray(b)), form
+    return Problems(v, c, m, start, stop, np.ascontiguousarray(b), form == "segments"), form
 
 
 def instance(value: Any, cost: Any, mask: Any) -> Problems:

@@ -59,7 +59,8 @@ def mckp(problems: Problems, fill: bool, threads: int, warm_start: np.ndarray | 
     """Solve every problem with the C++ kernels (the GIL is released)."""
     out = MckpResult.empty(problems)
     call = _Call(problems, warm_start)
-    module().mckp(call.problems, fill, threads, *(field.ctypes.data for field in out))
+    stride = 0 if problems.segmented else out.choice.shape[1]
+    module().mckp(call.problems, fill, threads, stride, *(field.ctypes.data for field in out))
     return out
 
 

@@ -18,6 +18,7 @@ class Problems(NamedTuple):
     start: np.ndarray  # [B] int64: problem b owns the users start[b]:stop[b]
     stop: np.ndarray  # [B] int64
     budget: np.ndarray  # [B] float64
+    segmented: bool = False  # the problems split one list of users: their choices share one row of `choice`
 
     @property
     def count(self) -> int:
@@ -27,7 +28,7 @@ class Problems(NamedTuple):
 class MckpResult(NamedTuple):
     """Everything `Plan` shows, one row a problem; a backend fills it in place."""
 
-    choice: np.ndarray  # [B, N] int32, -1 where nothing was decided
+    choice: np.ndarray  # [B, N] int32, -1 where nothing was decided; [1, N] if segmented
     multiplier: np.ndarray  # [B] float64, and so on below
     value: np.ndarray
     spend: np.ndarray
@@ -50,11 +51,16 @@ class MckpResult(NamedTuple):
             return np.zeros(b, np.int64)
 
         return cls(
-            np.full((b, n), -1, np.int32),
+            np.full((1 if problems.segmented else b, n), -1, np.int32),
             *(blank() for _ in range(6)),
             np.zeros(b, np.int32),
             *(counter() for _ in range(3)),
         )
+
+
+    def choice_of(self, problems: Problems, b: int) -> np.ndarray:
+        """[users of problem b] int32, a view to write to."""
+        return self.choice[0 if problems.segmented else b, int(problems.start[b]) : int(problems.stop[b])]
 
 
 class FrontierResult(NamedTuple):

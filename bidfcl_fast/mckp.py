@@ -130,15 +130,9 @@ def solve_mckp(
         status = Status(int(raw.status[0]))
         return Plan(back(raw.choice[0]), **scalars, status=status, budget=float(problems.budget[0]), stats=stats)
     stats["backend"] = module.__name__.rpartition(".")[2]
-    choice = raw.choice
-    if form == "segments":
-        choice = _joined(choice, problems)
+    choice = raw.choice[0] if form == "segments" else raw.choice
     arrays = {name: back(x) for name, x in numbers.items()}
     return Plan(back(choice), **arrays, status=raw.status, budget=back(problems.budget.copy()), stats=stats)
-
-
-def _joined(choice: np.ndarray, problems: Any) -> np.ndarray:
-    return np.concatenate([choice[b, problems.start[b] : problems.stop[b]] for b in range(problems.count)])
 
 
 def _warm_multiplier(warm_start: Any, count: int) -> np.ndarray | None:

@@ -56,10 +56,10 @@ PYBIND11_MODULE(_C, m) {
   m.doc() = "C++ kernels of bidfcl_fast; call them through the backends.";
   py::class_<bidfcl::Problems>(m, "Problems").def(py::init(&problems_of));
 
-  m.def("mckp", [](const bidfcl::Problems& problems, bool fill, int threads, Address choice, Address multiplier,
+  m.def("mckp", [](const bidfcl::Problems& problems, bool fill, int threads, std::int64_t choice_stride, Address choice, Address multiplier,
                    Address value, Address spend, Address dual_bound, Address gap, Address least_budget,
                    Address status, Address rows_read, Address sweeps, Address active) {
-    const bidfcl::Plans plans{pointer<std::int32_t>(choice),    pointer<double>(multiplier),
+    const bidfcl::Plans plans{pointer<std::int32_t>(choice),    choice_stride, pointer<double>(multiplier),
                               pointer<double>(value),           pointer<double>(spend),
                               pointer<double>(dual_bound),      pointer<double>(gap),
                               pointer<double>(least_budget),    pointer<std::int32_t>(status),

@@ -28,9 +28,11 @@ struct MckpOptions {
   int threads;
 };
 
-// One row a problem; `choice` is [B, N] contiguous. Rows of a problem that is not solved are left as they are.
+// One row a problem. The choices of problem b's users are written to choice + b·choice_stride, from start[b] on; −1
+// where a problem is not solved.
 struct Plans {
   std::int32_t* choice;
+  std::int64_t choice_stride;
   double* multiplier;
   double* value;
   double* spend;

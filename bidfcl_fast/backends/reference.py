@@ -141,7 +141,7 @@ def mckp(problems: Problems, *, fill: bool, warm_start: np.ndarray | None = None
                 if choice[e.user] == e.start and spend + e.cost <= budget:
                     choice[e.user], value, spend = e.stop, value + e.value, spend + e.cost
 
-        out.choice[b, int(problems.start[b]) : int(problems.stop[b])] = choice
+        out.choice_of(problems, b)[:] = choice
         out.multiplier[b] = float(multiplier)
         out.value[b], out.spend[b] = float(value * unit_v), float(spend * unit_c)
         out.dual_bound[b], out.gap[b] = up(bound * unit_v), up((bound - value) * unit_v)

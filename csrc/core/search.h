@@ -2,6 +2,7 @@
 // the totals. The CPU loop, and every other driver, only evaluates and adds up integers.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 
@@ -19,10 +20,14 @@ enum class Verdict { kInside, kTooLow, kTooHigh };  // the bracket, against λ*
 // of how much of the data a driver happened to keep.
 constexpr int kFillWindow = 1024;
 
+// Standard errors to each side of a first bracket: a wider one leaves more users open, a narrower one misses more often
+// (about one sweep in a hundred has to be repeated).
+constexpr double kDeviations = 2.5;
+
 struct Search {
   int128 budget;
   Bracket outer{0, INFINITY};  // what exact totals have proved of λ*
-  double deviations = 3.5;     // how many standard errors a bracket reaches to each side
+  double deviations = kDeviations;  // how many standard errors a bracket reaches to each side
 
   // The exact spends at the two ends of a bracket.
   Verdict tell(const Bracket& asked, int128 spend_low, int128 spend_high) {
@@ -47,26 +52,44 @@ struct SampleEdge {
   std::int32_t user;
 };
 
-// The bracket that a sample suggests: where its cumulative cost, by falling slope, passes `target` ∓ `deviation`
-// (the idea of Floyd and Rivest's SELECT), and then `spare` edges further down, which `fill` may need.
-inline Bracket suggest(const SampleEdge* sorted, std::size_t count, double target, double deviation,
-                       std::size_t spare, const Bracket& outer) {
-  Bracket out = outer;
-  double taken = 0;
-  std::size_t split = count, high = count, low = count;
-  for (std::size_t k = 0; k < count; ++k) {
-    taken += sorted[k].cost;
-    if (high == count && taken > target - deviation) high = k;
-    if (split == count && taken > target) split = k;
-    if (taken > target + deviation) {
-      low = k;
-      break;
+// Weighted selection: where, in the order of `before`, the first item stands whose cost no longer fits into `room`.
+// Halves the range around it instead of sorting; items before the place are the cheaper-to-take ones, and the item
+// there is in its sorted position.
+template <class Items, class Less, class Cost, class Amount>
+std::size_t first_beyond(Items items, std::size_t first, std::size_t last, const Less& before, const Cost& cost,
+                         Amount room) {
+  while (first < last) {
+    const std::size_t middle = first + (last - first) / 2;
+    std::nth_element(items + first, items + middle, items + last, before);
+    Amount taken = 0;
+    for (std::size_t k = first; k <= middle; ++k) taken += cost(items[k]);
+    if (taken <= room) {
+      room -= taken;
+      first = middle + 1;
+    } else {
+      last = middle;
     }
   }
-  // One more edge to each side, and a hair beyond: λ* may be one of the sampled slopes itself.
-  if (count > 0 && high > 0) out.high = sorted[high - 1].slope * (1 + 1e-6);
+  return first;
+}
+
+// The bracket that a sample suggests (the idea of Floyd and Rivest's SELECT): where its cumulative cost, by falling
+// slope, passes target − deviation and target + deviation, and `spare` more edges further down, which `fill` may need.
+// `split` is where it passes the target itself, `left` the room in front of that edge.
+inline Bracket suggest(SampleEdge* edges, std::size_t count, std::size_t split, double target, double left,
+                       double deviation, std::size_t spare, const Bracket& outer) {
+  const auto steeper = [](const SampleEdge& a, const SampleEdge& b) { return a.slope > b.slope; };
+  const auto cost = [](const SampleEdge& e) { return e.cost; };
+  Bracket out = outer;
+  // A hair beyond the edges found: λ* may be one of the sampled slopes itself.
+  const std::size_t high = first_beyond(edges, 0, split, steeper, cost, target - deviation);
+  if (high > 0 && count > 0) out.high = edges[high < count ? high : count - 1].slope * (1 + 1e-6);
+  std::size_t low = first_beyond(edges, split, count, steeper, cost, left + deviation) + 1;
   if (low < split + spare) low = split + spare;
-  if (low + 1 < count) out.low = sorted[low + 1].slope * (1 - 1e-6);
+  if (low < count) {
+    std::nth_element(edges + split, edges + low, edges + count, steeper);
+    out.low = edges[low].slope * (1 - 1e-6);
+  }
   if (!(out.high < outer.high)) out.high = outer.high;
   if (!(out.low > outer.low)) out.low = outer.low;
   return out;

@@ -31,7 +31,7 @@ void solve(const Problems& p, const MckpOptions& options, const Plans& out) {
       Solution s{};
       s.multiplier = s.value = s.spend = s.dual_bound = s.gap = s.least_budget = std::nan("");
       s.status = kNotFinite;
-      std::int32_t* choice = out.choice + b * p.users + p.start[b];
+      std::int32_t* choice = out.choice + b * out.choice_stride + p.start[b];
       if (largest.finite) {
         Solver<T> solver(instance, largest, p.budget[b], options.fill, within, choice);
         s = solver.run(p.warm_start ? p.warm_start[b] : std::nan(""));

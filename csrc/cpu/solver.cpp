@@ -101,16 +101,16 @@ Bracket Solver<T>::propose(const Level& level, double warm_start) {
     edges[e] = {std::ldexp(list.edges[e].slope, to_own), static_cast<double>(list.edges[e].cost) * unit,
                 static_cast<std::int32_t>(k)};
   }
-  std::sort(edges.begin(), edges.end(), [](const SampleEdge& a, const SampleEdge& b) { return a.slope > b.slope; });
-
   const double share = static_cast<double>(samples) / static_cast<double>(count);
   const double known = static_cast<double>(level.all ? list.cost : 0);
   const double target = (static_cast<double>(budget_ - (level.all ? 0 : level.spend_high)) * share - known) * unit;
-  double taken = 0;
-  for (const SampleEdge& e : edges) {
-    taken += e.cost;
-    if (taken > target) break;
-    spend[e.user] += e.cost;
+  const std::size_t split = first_beyond(
+      edges.data(), 0, edges.size(), [](const SampleEdge& a, const SampleEdge& b) { return a.slope > b.slope; },
+      [](const SampleEdge& e) { return e.cost; }, target);
+  double left = target;
+  for (std::size_t k = 0; k < split; ++k) {
+    left -= edges[k].cost;
+    spend[edges[k].user] += edges[k].cost;
   }
   double sum = 0, squares = 0;
   for (double s : spend) {
@@ -120,9 +120,11 @@ Bracket Solver<T>::propose(const Level& level, double warm_start) {
   const double n = static_cast<double>(samples);
   const double variance = std::max(0.0, squares - sum * sum / n) * (1 - share);
   const double spare = fill_ ? 1.25 * kFillWindow * share + 8 : 0;
-  Bracket asked = suggest(edges.data(), edges.size(), target, level.search.deviations * std::sqrt(variance),
-                          static_cast<std::size_t>(spare), outer);
-  if (!std::isfinite(asked.high) && !edges.empty()) asked.high = std::max(edges[0].slope * kFirstHigh, outer.low * 2);
+  double steepest = 0;
+  for (const SampleEdge& e : edges) steepest = std::max(steepest, e.slope);
+  Bracket asked = suggest(edges.data(), edges.size(), split, target, left,
+                          level.search.deviations * std::sqrt(variance), static_cast<std::size_t>(spare), outer);
+  if (!std::isfinite(asked.high) && !edges.empty()) asked.high = std::max(steepest * kFirstHigh, outer.low * 2);
   return asked;
 }
 
@@ -190,7 +192,7 @@ bool Solver<T>::sweep(Level& level, Bracket asked, Level& next) {
   if (verdict == Verdict::kTooHigh) level.spend_high = next.cost + low;
   if (verdict != Verdict::kInside) return false;
   next.search = level.search;
-  next.search.deviations = 3.5;
+  next.search.deviations = kDeviations;
   next.spend_high = next.cost + high;
   next.users.reserve(active);
   for (const Part& part : parts) next.users.insert(next.users.end(), part.active.begin(), part.active.end());
@@ -217,33 +219,16 @@ bool Solver<T>::finish(const Level& level) {
     return true;
   }
 
-  // Weighted selection: halve the list around the first edge that does not fit, then sort the little that is left.
   const std::vector<Edge>& edges = list.edges;
   std::vector<std::int32_t> order(edges.size());
   for (std::size_t k = 0; k < order.size(); ++k) order[k] = static_cast<std::int32_t>(k);
   const auto steeper = [&](std::int32_t a, std::int32_t b) { return Steeper()(edges[a], edges[b]); };
-  std::size_t first = 0, last = order.size();
-  while (last - first > 256) {
-    const std::size_t middle = first + (last - first) / 2;
-    std::nth_element(order.begin() + first, order.begin() + middle, order.begin() + last, steeper);
-    int128 more = 0, worth = 0;
-    for (std::size_t k = first; k < middle; ++k) {
-      more += edges[order[k]].cost;
-      worth += edges[order[k]].value;
-    }
-    if (spend + more <= budget_) {
-      spend += more;
-      value += worth;
-      first = middle;
-    } else {
-      last = middle;
-    }
-  }
-  std::sort(order.begin() + first, order.begin() + last, steeper);
-  std::size_t split = first;
-  for (; split < last && spend + edges[order[split]].cost <= budget_; ++split) {
-    spend += edges[order[split]].cost;
-    value += edges[order[split]].value;
+  const std::size_t split = first_beyond(order.begin(), 0, order.size(), steeper,
+                                         [&](std::int32_t k) { return static_cast<int128>(edges[k].cost); },
+                                         budget_ - spend);
+  for (std::size_t k = 0; k < split; ++k) {
+    spend += edges[order[k]].cost;
+    value += edges[order[k]].value;
   }
 
   // Is everything that matters on the list? The top level lists all there is.
