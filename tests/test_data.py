@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import bidfcl_fast as bf
-from bidfcl_fast.data import Table, load_thornton
+from bidfcl_fast.data import Table, load_thornton, thornton
 
 
 def made(**changed):
@@ -132,3 +132,27 @@ def test_the_embedded_file_is_the_sources_and_carries_its_terms():
     terms = folder.joinpath("thornton_hiv.LICENSE.txt").read_text(encoding="utf-8")
     for needed in ("MIT", "Copyright (c) 2021 Nick Huntington-Klein", "causaldata 0.1.5", "Thornton (2008)", "98(5)"):
         assert needed in terms
+
+
+def test_the_draws_differed_between_the_groups_of_sites_and_hardly_within():
+    """The permutation test of docs/demo.md: χ² of arm by village against random deals of the same arms."""
+    table = load_thornton()
+    village = np.unique(thornton._columns()["villnum"][table.row], return_inverse=True)[1]
+    rng = np.random.default_rng(0)
+
+    def chi2(arm, place):
+        count = np.zeros((place.max() + 1, 5))
+        np.add.at(count, (place, arm), 1)
+        count = count[count.sum(1) > 0]
+        expected = count.sum(1, keepdims=True) * count.sum(0) / count.sum()
+        return ((count - expected) ** 2 / expected).sum()
+
+    def standard(rows):
+        arm, place = table.treatment[rows], village[rows]
+        dealt = np.array([chi2(rng.permutation(arm), place) for _ in range(200)])
+        return (chi2(arm, place) - dealt.mean()) / dealt.std()
+
+    second = table.x[:, 0] == 1
+    assert standard(np.full(len(table), True)) > 7
+    assert standard(second) < 2.5
+    assert standard(~second) < 2.5
