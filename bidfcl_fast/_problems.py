@@ -34,7 +34,7 @@ class MckpResult(NamedTuple):
     spend: np.ndarray
     dual_bound: np.ndarray
     gap: np.ndarray
-    least_budget: np.ndarray  # NaN where the search never looked at the cheapest plan
+    least_budget: np.ndarray  # only where the budget is infeasible, else NaN
     status: np.ndarray  # [B] int32, codes of errors.Status
     rows_read: np.ndarray  # [B] int64
     sweeps: np.ndarray  # [B] int64

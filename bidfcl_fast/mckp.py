@@ -29,7 +29,7 @@ class Plan:
     gap
         `dual_bound` − `value`, subtracted before rounding: at least 0 and at most the value of one hull edge.
     least_budget
-        Cost of the cheapest plan, where the search had to look at it (always when infeasible), else NaN.
+        The least budget that works, where the budget given is infeasible; else NaN.
     status
         `Status.SOLVED` or why not; `Status(...).sentence` says it in words.
     stats

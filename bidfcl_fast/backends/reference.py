@@ -120,7 +120,6 @@ def mckp(problems: Problems, *, fill: bool, warm_start: np.ndarray | None = None
             out.status[b] = Status.INFEASIBLE_BUDGET
             out.least_budget[b] = up(spend * unit_c)
             continue
-        out.least_budget[b] = up(spend * unit_c)
 
         edges = _sorted_edges(values, costs, open_)
         split = len(edges)

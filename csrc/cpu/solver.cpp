@@ -207,15 +207,16 @@ bool Solver<T>::finish(const Level& level) {
   const EdgeList list = list_edges(edge_job(level.list(), count, bracket));
   out_.rows_read += count;
   out_.active = count;
+  out_.sweeps += level.all;  // a small problem is listed whole: its one pass
   if (list.closed_user) {
     out_.status = kNoOpenTreatment;
     return true;
   }
   int128 value = level.value + list.value, spend = level.cost + list.cost;
-  if (!std::isfinite(bracket.high)) out_.least_budget = cost_scale_.above(spend);
   if (spend > budget_) {
     if (!level.all || std::isfinite(bracket.high)) return retry(level);
     out_.status = kInfeasibleBudget;
+    out_.least_budget = cost_scale_.above(spend);
     return true;
   }
 
