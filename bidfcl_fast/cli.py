@@ -12,7 +12,7 @@ from typing import NoReturn
 from . import __version__
 
 # Outcomes that a person can act on; anything else is a fault of ours and keeps its traceback.
-_EXPECTED = (ValueError, TypeError, RuntimeError, OSError, MemoryError)
+_EXPECTED = (ValueError, TypeError, RuntimeError, OSError, ImportError, MemoryError)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -23,6 +23,9 @@ class _Parser(argparse.ArgumentParser):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; 0 if it worked, 1 if the input was at fault, 2 if the arguments were, 130 if interrupted."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a terminal that has no ± or − shows ? and loses nothing else
     args = _parser().parse_args(argv)
     try:
         importlib.import_module(f".commands.{args.command}", __package__).run(args)

@@ -86,6 +86,8 @@ def read(path: Path) -> Any:
     kept as text, letter for letter (an id 007 does not become 7).
     """
     kind = format_of(path)
+    if path.is_dir():
+        raise ValueError(f"{path}: is a folder; give one file")
     if not path.is_file():
         raise ValueError(f"{path}: no such file")
     lib = need("pyarrow", "io", "reading Parquet and CSV")

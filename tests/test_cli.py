@@ -210,6 +210,7 @@ def test_bad_files(source, tmp_path, capsys):
     link.unlink()
     (tmp_path / "folder.csv").mkdir()
     assert "is not a file" in fails(capsys, "frontier", source, "--output", tmp_path / "folder.csv")
+    assert "is a folder" in fails(capsys, "frontier", tmp_path / "folder.csv", "--output", out)
     source.write_bytes(b"PAR1 but not really")
     assert "cannot be read as parquet" in fails(capsys, "allocate", source, "--budget", 4, "--output", out)
     assert leftovers(tmp_path) == ["folder.csv", "in.parquet"]
@@ -267,6 +268,9 @@ def test_as_a_module():
     run = [sys.executable, "-m", "bidfcl_fast"]
     done = subprocess.run([*run, "--version"], capture_output=True, text=True, check=True)
     assert done.stdout == f"bidfcl {bf.__version__}\n"
+    narrow = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    help_ = subprocess.run([*run, "allocate", "--help"], capture_output=True, text=True, check=True, env=narrow)
+    assert "value_1, ?" in help_.stdout
     bad = subprocess.run([*run, "allocate"], capture_output=True, text=True)
     assert bad.returncode == 2
     assert bad.stderr.startswith("bidfcl: error: the following arguments are required")

@@ -39,7 +39,9 @@ def run(args: argparse.Namespace) -> None:
         files = {"output": str(target), "plot": None if plot is None else str(plot)}
         print(json.dumps({**done, **ends, **files}, indent=2))
         return
-    print(f"{len(value):,} rows, {value.shape[1]} treatments, {len(found.budget):,} breakpoints")
+    print(
+        f"{len(value):,} rows, {value.shape[1]} treatments, {len(found.budget):,} breakpoint{'s' * (len(found.budget) != 1)}"
+    )
     print(f"  least budget {first[0]:,.10g}: value {first[1]:,.10g}")
     print(f"  from budget  {last[0]:,.10g}: value {last[1]:,.10g}, and no more money helps")
     print("written: " + ", ".join(str(f) for f in (target, plot) if f is not None))
