@@ -100,7 +100,7 @@ def _value(demo: Demo) -> str:
         ("Held-out", "% come"),
         ("Spend", "US$/person"),
         ("vs alike", "points"),
-        ("vs by lot", "points"),
+        ("vs random", "points"),
     ]
     mixes = "".join(f"<li>{money(p.budget)}: {escape(rule(p.alike))}</li>" for p in demo.plans)
     return "\n".join(
@@ -121,7 +121,7 @@ def _value(demo: Demo) -> str:
                 [
                     ("plan", "●", "the plans"),
                     ("alike", "■", "one offer for everybody"),
-                    ("lottery", "╌╌", "drawn by lot"),
+                    ("lottery", "╌╌", "drawn at random"),
                 ],
             ),
             _table(header, rows),
@@ -182,9 +182,9 @@ def _scale(demo: Demo) -> str:
             _table([("Job", ""), ("Time", ""), ("People per second", "")], [[escape(c) for c in r] for r in rows]),
             _p(facts, css="note"),
             _p(
-                f"The plan carries its proof: it is worth {s.value * s.users:,.1f} predicted visits "
+                f"The plan carries its proof: it is worth {s.value * s.users:,.2f} predicted visits "
                 "and no plan within the "
-                f"budget is worth more than {s.dual_bound:,.1f}; the gap is {s.gap:.2g} of a visit, "
+                f"budget is worth more than {s.dual_bound:,.2f}; the gap is {s.gap:.2g} of a visit, "
                 f"{s.gap / s.dual_bound:.1e} of "
                 "the total."
             ),
@@ -207,7 +207,7 @@ def _method(demo: Demo) -> str:
         f"come; predicted cost is their product. A small network, the average of {MEMBERS}, stopped early. The HIV "
         "result itself is not used: an offer that depends on it would disclose it.",
         "Alike: the mix of two offers, dealt at random and blind to the person, that brings most at the plan's own "
-        "estimated spend. It is read off the same outcomes that judge it, which favours it slightly. By lot: an equal "
+        "estimated spend. It is read off the same outcomes that judge it, which favours it slightly. Random: an equal "
         "draw among all offers, given to a random part of the people (the others get nothing, or where more is to be "
         "spent, the largest).",
         "Another seed splits the people and fits anew; that alone moves the gains over alike by about half a point to a "

@@ -62,10 +62,9 @@ def verdict(demo: Demo) -> list[str]:
     lottery = [p for p in demo.plans if p.lottery.gain.low > 0]
     if len(lottery) == count:
         low, high = (f(p.lottery.gain.estimate for p in demo.plans) for f in (min, max))
+        everywhere = " at every budget" if count > 1 else ""
         gained = f"{percent(low)} to {percent(high)}" if count > 1 else percent(low)
-        out.append(
-            f"Against offers drawn at random at the same spend it gains {gained} points, clearly at every budget."
-        )
+        out.append(f"Against offers drawn at random at the same spend it gains {gained} points, clearly{everywhere}.")
     else:
         out.append(
             f"Against offers drawn at random at the same spend it is clearly better at {len(lottery)} "
