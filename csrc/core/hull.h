@@ -37,53 +37,70 @@ struct Steeper {
   }
 };
 
-// A row in fixed point; the caller owns the M integers of each array. A closed treatment has kClosed as its cost.
+// A row in fixed point, and room for a slope a treatment; the caller owns the M numbers of each array.
 struct FixedRow {
   std::int64_t* value;
   std::int64_t* cost;
+  double* slope;
   int items;
 };
-constexpr std::int64_t kClosed = INT64_MAX;
+
+// A closed treatment stands here: dearer and worse than any open one, so that no hull goes there.
+constexpr std::int64_t kClosed = std::int64_t{1} << 62;
 
 template <class T>
 BIDFCL_HD void quantise(const RowView<T>& row, const FixedPoint& value_scale, const FixedPoint& cost_scale,
                         FixedRow& out) {
   for (int j = 0; j < row.items; ++j) {
-    const bool open = row.open_at(j);
-    out.value[j] = open ? value_scale(row.value_at(j)) : INT64_MIN;
-    out.cost[j] = open ? cost_scale(row.cost_at(j)) : kClosed;
+    out.value[j] = value_scale(row.value_at(j));
+    out.cost[j] = cost_scale(row.cost_at(j));
   }
+  if (row.open != nullptr)
+    for (int j = 0; j < row.items; ++j)
+      if (!row.open_at(j)) {
+        out.value[j] = -kClosed;
+        out.cost[j] = kClosed;
+      }
 }
 
 // Where a hull starts: least cost, then largest value, then smallest index; -1 if nothing is open.
 BIDFCL_HD int cheapest(const FixedRow& row) {
-  int at = -1;
-  for (int j = 0; j < row.items; ++j) {
-    if (row.cost[j] == kClosed) continue;
-    if (at < 0 || row.cost[j] < row.cost[at] || (row.cost[j] == row.cost[at] && row.value[j] > row.value[at])) at = j;
-  }
-  return at;
+  int at = 0;
+  for (int j = 1; j < row.items; ++j)
+    if (row.cost[j] < row.cost[at] || (row.cost[j] == row.cost[at] && row.value[j] > row.value[at])) at = j;
+  return row.cost[at] == kClosed ? -1 : at;
 }
 
 // The edge that leaves vertex `at`: the steepest, then the cheaper (points on a line stay apart, so that a
 // budget can stop at each), then the smallest index. False at the end of the hull.
+//
+// All slopes first, without a branch, then the few that rounding cannot tell from the steepest.
 BIDFCL_HD bool next_edge(const FixedRow& row, int at, Edge& edge) {
+  const std::int64_t value_at = row.value[at], cost_at = row.cost[at];
+  double steepest = 0;
+  for (int j = 0; j < row.items; ++j) {
+    const std::int64_t value = row.value[j] - value_at, cost = row.cost[j] - cost_at;
+    const double rise = static_cast<double>(value > 0 ? value : 0), run = static_cast<double>(cost > 0 ? cost : 1);
+    row.slope[j] = cost > 0 ? rise / run : 0;
+    steepest = row.slope[j] > steepest ? row.slope[j] : steepest;
+  }
+  if (!(steepest > 0)) return false;
+  const double contender = steepest * (1 - kSlopeFilter);
   edge.stop = -1;
   for (int j = 0; j < row.items; ++j) {
-    if (row.cost[j] == kClosed || row.cost[j] <= row.cost[at] || row.value[j] <= row.value[at]) continue;
-    const std::int64_t value = row.value[j] - row.value[at], cost = row.cost[j] - row.cost[at];
-    const double slope = static_cast<double>(value) / static_cast<double>(cost);
+    if (row.slope[j] < contender) continue;
+    const std::int64_t value = row.value[j] - value_at, cost = row.cost[j] - cost_at;
     if (edge.stop >= 0) {
-      const int order = compare_slopes(slope, value, cost, edge.slope, edge.value, edge.cost);
+      const int order = compare_slopes(row.slope[j], value, cost, edge.slope, edge.value, edge.cost);
       if (order < 0 || (order == 0 && cost >= edge.cost)) continue;
     }
-    edge.slope = slope;
+    edge.slope = row.slope[j];
     edge.value = value;
     edge.cost = cost;
     edge.stop = j;
   }
   edge.start = at;
-  return edge.stop >= 0;
+  return true;
 }
 
 }  // namespace bidfcl

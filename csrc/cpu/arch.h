@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "../core/fixed.h"
+#include "../core/hull.h"
 #include "../core/select.h"
 #include "../core/views.h"
 
@@ -33,16 +34,51 @@ struct SweepJob {
   std::int32_t* choice;  // [N]
 };
 
+// The users whose hull edges are wanted, as far as a bracket leaves them open.
+template <class T>
+struct EdgeJob {
+  InstanceView<T> instance;
+  const Active* users;  // null: 0, 1, ...
+  std::int64_t count;
+  FixedPoint value_scale, cost_scale;
+  double low, high;  // slopes in fixed-point units
+};
+
+// What is listed for a run of users. The caller owns the arrays: room for items − 1 edges a user.
+struct EdgeRun {
+  Edge* edges;            // by user, then position
+  std::int32_t* at;       // each user's choice before its listed edges
+  SweepTotals before;     // totals of those choices
+  bool closed_user;       // some user has no open treatment
+  FixedRow row;           // scratch
+};
+
 // The largest magnitudes of open cells; `finite` is false if any of them is NaN or infinite.
 struct Largest {
   double value = 0, cost = 0;
   bool finite = true;
 };
 
-// The kernels of one instruction set. `sweep` visits users [begin, end) and returns how many it wrote to `active`.
+// Listed users lie far apart: the machine cannot guess where, so it is told this many users ahead.
+constexpr std::int64_t kAhead = 32;
+
+template <class T>
+BIDFCL_HD void prefetch(const InstanceView<T>& in, std::int64_t user) {
+  const RowView<T> row = in.row(user);
+  for (int j = 0; j < row.items; j += 64 / static_cast<int>(sizeof(T))) {
+    __builtin_prefetch(row.value + j * row.value_stride);
+    __builtin_prefetch(row.cost + j * row.cost_stride);
+  }
+  __builtin_prefetch(row.value + (row.items - 1) * row.value_stride);
+  __builtin_prefetch(row.cost + (row.items - 1) * row.cost_stride);
+}
+
+// The kernels of one instruction set, over users [begin, end). `sweep` returns how many it wrote to `active`, `walk`
+// how many edges it wrote.
 template <class T>
 struct Kernels {
   std::int64_t (*sweep)(const SweepJob<T>&, std::int64_t begin, std::int64_t end, SweepTotals&, Active* active);
+  std::int64_t (*walk)(const EdgeJob<T>&, std::int64_t begin, std::int64_t end, EdgeRun&);
   Largest (*scan)(const InstanceView<T>&, std::int64_t begin, std::int64_t end);
 };
 

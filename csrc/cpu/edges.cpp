@@ -6,47 +6,63 @@
 #include "for_rows.h"
 
 namespace bidfcl {
+namespace {
+
+// A thread's scratch: one row in fixed point, and the edges of a run of users.
+struct Scratch {
+  std::vector<std::int64_t> numbers;
+  std::vector<double> slopes;
+  std::vector<Edge> edges;
+
+  Scratch(int items, std::int64_t users)
+      : numbers(2 * static_cast<std::size_t>(items)),
+        slopes(static_cast<std::size_t>(items)),
+        edges(static_cast<std::size_t>(std::max<std::int64_t>(1, users * (items - 1)))) {}
+
+  EdgeRun run(std::int32_t* at) {
+    const int items = static_cast<int>(slopes.size());
+    return {edges.data(), at, {}, false, {numbers.data(), numbers.data() + items, slopes.data(), items}};
+  }
+};
+
+}  // namespace
 
 template <class T>
-EdgeList list_edges(const EdgeJob<T>& job) {
-  constexpr std::int64_t kChunk = 2048;
-  const std::int64_t chunks = (job.count + kChunk - 1) / kChunk;
-  const int to_fixed = job.value_scale.shift - job.cost_scale.shift;
-  const double high = std::ldexp(job.bracket.high * (1 + kSlack), to_fixed);
-  const double low = std::ldexp(job.bracket.low * (1 - kSlack), to_fixed);
+EdgeList list_edges(const InstanceView<T>& instance, const Active* users, std::int64_t count,
+                    const FixedPoint& value_scale, const FixedPoint& cost_scale, const Bracket& bracket,
+                    int threads) {
+  const int to_fixed = value_scale.shift - cost_scale.shift;
+  const EdgeJob<T> job{instance,
+                       users,
+                       count,
+                       value_scale,
+                       cost_scale,
+                       std::ldexp(bracket.low * (1 - kSlack), to_fixed),
+                       std::ldexp(bracket.high * (1 + kSlack), to_fixed)};
+  // Runs small enough that their edges stay in cache; chunks of runs small enough to share among threads.
+  const std::int64_t run_users = std::max<std::int64_t>(1, std::min<std::int64_t>(256, 8192 / instance.items));
+  const std::int64_t chunk = 4 * run_users;
 
-  std::vector<EdgeList> parts(static_cast<std::size_t>(chunks));
+  std::vector<EdgeList> parts(static_cast<std::size_t>((count + chunk - 1) / chunk));
   EdgeList out;
-  out.at.resize(static_cast<std::size_t>(job.count));
-  for_chunks(job.count, kChunk, job.threads, [&](std::int64_t k, std::int64_t begin, std::int64_t end) {
+  out.at.resize(static_cast<std::size_t>(count), -1);
+  for_chunks(count, chunk, threads, [&](std::int64_t k, std::int64_t begin, std::int64_t end) {
     EdgeList& part = parts[static_cast<std::size_t>(k)];
-    std::vector<std::int64_t> numbers(2 * static_cast<std::size_t>(job.instance.items));
-    FixedRow row{numbers.data(), numbers.data() + job.instance.items, job.instance.items};
-    for (std::int64_t n = begin; n < end; ++n) {
-      const auto user = static_cast<std::int32_t>(job.users ? job.users[n].user : n);
-      quantise(job.instance.row(user), job.value_scale, job.cost_scale, row);
-      int at = job.users && job.users[n].high >= 0 ? job.users[n].high : cheapest(row);
-      if (at < 0) {
-        part.closed_user = true;
-        continue;
-      }
-      Edge edge;
-      edge.user = user;
-      bool more = next_edge(row, at, edge);
-      while (more && edge.slope > high) {
-        at = edge.stop;
-        more = next_edge(row, at, edge);
-      }
-      out.at[static_cast<std::size_t>(n)] = at;
-      part.value += row.value[at];
-      part.cost += row.cost[at];
-      for (edge.position = 0; more && edge.slope >= low; ++edge.position) {
-        part.edges.push_back(edge);
-        more = next_edge(row, edge.stop, edge);
-      }
+    Scratch scratch(instance.items, std::min(run_users, end - begin));
+    for (std::int64_t at = begin; at < end; at += run_users) {
+      EdgeRun run = scratch.run(out.at.data() + at);
+      const std::int64_t listed = arch().kernels<T>().walk(job, at, std::min(end, at + run_users), run);
+      part.edges.insert(part.edges.end(), run.edges, run.edges + listed);
+      part.value += run.before.value;
+      part.cost += run.before.cost;
+      part.closed_user |= run.closed_user;
     }
   });
 
+  if (parts.size() == 1) {
+    parts[0].at.swap(out.at);
+    return std::move(parts[0]);
+  }
   std::size_t total = 0;
   for (const EdgeList& part : parts) total += part.edges.size();
   out.edges.reserve(total);
@@ -60,7 +76,9 @@ EdgeList list_edges(const EdgeJob<T>& job) {
   return out;
 }
 
-template EdgeList list_edges(const EdgeJob<float>&);
-template EdgeList list_edges(const EdgeJob<double>&);
+template EdgeList list_edges(const InstanceView<float>&, const Active*, std::int64_t, const FixedPoint&,
+                             const FixedPoint&, const Bracket&, int);
+template EdgeList list_edges(const InstanceView<double>&, const Active*, std::int64_t, const FixedPoint&,
+                             const FixedPoint&, const Bracket&, int);
 
 }  // namespace bidfcl

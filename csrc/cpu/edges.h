@@ -20,17 +20,9 @@ struct EdgeList {
 // A bracket's ends are moved apart by this much when edges are listed: listing one too many never hurts.
 constexpr double kSlack = 1.0 / (1ull << 40);
 
+// Lists the edges of `count` users (all from `users`, or 0, 1, ... if that is null) whose slopes `bracket` leaves open.
 template <class T>
-struct EdgeJob {
-  InstanceView<T> instance;
-  const Active* users;  // null: 0, 1, ...
-  std::int64_t count;
-  FixedPoint value_scale, cost_scale;
-  Bracket bracket;
-  int threads;
-};
-
-template <class T>
-EdgeList list_edges(const EdgeJob<T>& job);
+EdgeList list_edges(const InstanceView<T>& instance, const Active* users, std::int64_t count,
+                    const FixedPoint& value_scale, const FixedPoint& cost_scale, const Bracket& bracket, int threads);
 
 }  // namespace bidfcl

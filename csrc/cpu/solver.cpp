@@ -85,7 +85,7 @@ Bracket Solver<T>::propose(const Level& level, double warm_start) {
     const std::int64_t n = spread(k, samples, count);
     users[static_cast<std::size_t>(k)] = level.all ? Active{static_cast<std::int32_t>(n), -1, -1} : level.users[n];
   }
-  const EdgeList list = list_edges(edge_job(users.data(), samples, outer));
+  const EdgeList list = this->list(users.data(), samples, outer, threads_);
   out_.rows_read += samples;
 
   // Each sampled user's spend so far, to learn how far a sample's total strays.
@@ -163,9 +163,7 @@ bool Solver<T>::sweep(Level& level, Bracket asked, Level& next) {
         part.low += cost_scale_(row.cost_at(a.low));
         part.high += cost_scale_(row.cost_at(a.high));
       } else {  // too close to call in floating point: walk the hull
-        EdgeJob<T> walk = edge_job(&a, 1, asked);
-        walk.threads = 1;
-        const EdgeList list = list_edges(walk);
+        const EdgeList list = this->list(&a, 1, asked, 1);
         part.high += list.cost;
         part.low += list.cost;
         for (const Edge& e : list.edges) part.low += e.cost;
@@ -204,7 +202,7 @@ template <class T>
 bool Solver<T>::finish(const Level& level) {
   const std::int64_t count = level.count(instance_);
   const Bracket bracket = level.search.outer;
-  const EdgeList list = list_edges(edge_job(level.list(), count, bracket));
+  const EdgeList list = this->list(level.list(), count, bracket, threads_);
   out_.rows_read += count;
   out_.active = count;
   out_.sweeps += level.all;  // a small problem is listed whole: its one pass

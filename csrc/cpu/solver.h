@@ -42,8 +42,8 @@ class Solver {
   bool finish(const Level& level);
   bool retry(const Level& level);
   void report(int128 value, int128 spend, int128 bound, double multiplier);
-  EdgeJob<T> edge_job(const Active* users, std::int64_t count, const Bracket& bracket) const {
-    return {instance_, users, count, value_scale_, cost_scale_, bracket, threads_};
+  EdgeList list(const Active* users, std::int64_t count, const Bracket& bracket, int threads) const {
+    return list_edges(instance_, users, count, value_scale_, cost_scale_, bracket, threads);
   }
 
   InstanceView<T> instance_;

@@ -1,4 +1,5 @@
-// Scan and sweep: the two loops that read every row. Compiled once for each instruction set.
+// The sweep: every user's choice at both ends of a bracket. Included by kernels.cpp alone.
+#pragma once
 
 #include <cstring>
 #include <limits>
@@ -10,13 +11,10 @@
 
 namespace bidfcl {
 namespace BIDFCL_ARCH {
-namespace {
 
 // A closed treatment scores below every open one.
 template <class T>
 constexpr T kNever = std::numeric_limits<T>::lowest();
-
-constexpr std::int64_t kAhead = 64;  // users
 
 template <class T>
 using Ends = EndChoices<typename Lanes<T>::Pack, typename Lanes<T>::IntPack>;
@@ -109,18 +107,6 @@ class Sweep {
     settle(ends, ~0u >> (32 - users), [&](int l) { return user[l]; });
   }
 
-  // Listed users lie far apart: the machine cannot guess where, so it is told some way ahead.
-  BIDFCL_HD void prefetch(std::int64_t user) const {
-    const T* value = in_.value + user * in_.value_row;
-    const T* cost = in_.cost + user * in_.cost_row;
-    for (int j = 0; j < in_.items; j += 64 / static_cast<int>(sizeof(T))) {
-      __builtin_prefetch(value + j * in_.value_item);
-      __builtin_prefetch(cost + j * in_.cost_item);
-    }
-    __builtin_prefetch(value + (in_.items - 1) * in_.value_item);
-    __builtin_prefetch(cost + (in_.items - 1) * in_.cost_item);
-  }
-
   BIDFCL_HD std::int64_t finish(SweepTotals& totals) const {
     totals.value += value_.total();
     totals.cost += cost_.total();
@@ -200,74 +186,12 @@ std::int64_t sweep(const SweepJob<T>& job, std::int64_t begin, std::int64_t end,
     for (int l = 0; l < W; ++l) {
       const std::int64_t k = at + (l < users ? l : 0);
       user[l] = static_cast<std::int32_t>(job.users ? job.users[k].user : k);
-      if (job.users != nullptr && k + kAhead < end) state.prefetch(job.users[k + kAhead].user);
+      if (job.users != nullptr && k + kAhead < end) prefetch(in, job.users[k + kAhead].user);
     }
     state.take(user, users);
   }
   return state.finish(totals);
 }
-
-// Magnitudes compare like the integers that hold them, and so do infinity and NaN, above every number.
-template <class T>
-std::uint64_t largest_bits(const T* x, std::int64_t row_stride, std::int64_t item_stride, const std::uint8_t* open,
-                           std::int64_t open_row, std::int64_t open_item, std::int64_t begin, std::int64_t end,
-                           int items) {
-  using Bits = std::conditional_t<sizeof(T) == 4, std::int32_t, std::int64_t>;
-  constexpr Bits kMagnitude = std::numeric_limits<Bits>::max();
-  Bits largest = 0;
-  if (open == nullptr && item_stride == 1 && row_stride == items) {
-    const T* p = x + begin * row_stride;
-    const std::int64_t n = (end - begin) * items;
-    for (std::int64_t k = 0; k < n; ++k) {
-      Bits bits;
-      std::memcpy(&bits, p + k, sizeof bits);
-      bits &= kMagnitude;
-      largest = bits > largest ? bits : largest;
-    }
-    return static_cast<std::uint64_t>(largest);
-  }
-  for (std::int64_t i = begin; i < end; ++i)
-    for (int j = 0; j < items; ++j) {
-      if (open != nullptr && !open[i * open_row + j * open_item]) continue;
-      Bits bits;
-      std::memcpy(&bits, x + i * row_stride + j * item_stride, sizeof bits);
-      bits &= kMagnitude;
-      largest = bits > largest ? bits : largest;
-    }
-  return static_cast<std::uint64_t>(largest);
-}
-
-template <class T>
-double magnitude(std::uint64_t bits, bool& finite) {
-  std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint64_t> narrow = bits;
-  T x;
-  std::memcpy(&x, &narrow, sizeof x);
-  if (!(x <= std::numeric_limits<T>::max())) {
-    finite = false;
-    return 0;
-  }
-  return x;
-}
-
-template <class T>
-Largest scan(const InstanceView<T>& in, std::int64_t begin, std::int64_t end) {
-  Largest out;
-  out.value = magnitude<T>(largest_bits(in.value, in.value_row, in.value_item, in.open, in.open_row, in.open_item,
-                                        begin, end, in.items),
-                           out.finite);
-  out.cost = magnitude<T>(largest_bits(in.cost, in.cost_row, in.cost_item, in.open, in.open_row, in.open_item, begin,
-                                       end, in.items),
-                          out.finite);
-  return out;
-}
-
-}  // namespace
-
-#define BIDFCL_STRING_(x) #x
-#define BIDFCL_STRING(x) BIDFCL_STRING_(x)
-
-extern const Arch table;
-const Arch table = {BIDFCL_STRING(BIDFCL_ARCH), {sweep<float>, scan<float>}, {sweep<double>, scan<double>}};
 
 }  // namespace BIDFCL_ARCH
 }  // namespace bidfcl

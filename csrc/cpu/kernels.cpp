@@ -1,0 +1,20 @@
+// One instruction set's table of kernels: the loops that read every row. Compiled once for each.
+
+#include "arch.h"
+#include "scan.h"
+#include "sweep.h"
+#include "walk.h"
+
+namespace bidfcl {
+namespace BIDFCL_ARCH {
+
+#define BIDFCL_STRING_(x) #x
+#define BIDFCL_STRING(x) BIDFCL_STRING_(x)
+
+extern const Arch table;
+const Arch table = {BIDFCL_STRING(BIDFCL_ARCH),
+                    {sweep<float>, walk<float>, scan<float>},
+                    {sweep<double>, walk<double>, scan<double>}};
+
+}  // namespace BIDFCL_ARCH
+}  // namespace bidfcl
