@@ -26,7 +26,9 @@ def floats(name: str, x: Any) -> np.ndarray:
     return array
 
 
-def _instance(value: Any, cost: Any, mask: Any, ranks: tuple[int, ...]) -> tuple[np.ndarray, ...]:
+def _instance(
+    value: Any, cost: Any, mask: Any, ranks: tuple[int, ...]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     v, c = floats("value", value), floats("cost", cost)
     expected = "[N, M] or [B, N, M]" if 3 in ranks else "[N, M]"
     if v.ndim not in ranks:

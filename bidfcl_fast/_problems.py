@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -9,7 +10,8 @@ import numpy as np
 from .errors import Status
 
 
-class Problems(NamedTuple):
+@dataclass(frozen=True)
+class Problems:
     """B problems over one pair of arrays. A stride of zero along B is how several budgets share an instance."""
 
     value: np.ndarray  # [B, N, M] float32 or float64
@@ -44,19 +46,25 @@ class MckpResult(NamedTuple):
     def empty(cls, problems: Problems) -> MckpResult:
         b, n = problems.value.shape[:2]
 
-        def blank() -> np.ndarray:
+        def unknown() -> np.ndarray:
             return np.full(b, np.nan)
 
-        def counter() -> np.ndarray:
+        def zero() -> np.ndarray:
             return np.zeros(b, np.int64)
 
         return cls(
-            np.full((1 if problems.segmented else b, n), -1, np.int32),
-            *(blank() for _ in range(6)),
-            np.zeros(b, np.int32),
-            *(counter() for _ in range(3)),
+            choice=np.full((1 if problems.segmented else b, n), -1, np.int32),
+            multiplier=unknown(),
+            value=unknown(),
+            spend=unknown(),
+            dual_bound=unknown(),
+            gap=unknown(),
+            least_budget=unknown(),
+            status=np.zeros(b, np.int32),
+            rows_read=zero(),
+            sweeps=zero(),
+            active=zero(),
         )
-
 
     def choice_of(self, problems: Problems, b: int) -> np.ndarray:
         """[users of problem b] int32, a view to write to."""

@@ -122,7 +122,9 @@ def solve_mckp(
 
     back = like(value)
     stats: dict[str, Any] = {name: getattr(raw, name) for name in ("rows_read", "sweeps", "active")}
-    numbers = {name: getattr(raw, name) for name in ("multiplier", "value", "spend", "dual_bound", "gap", "least_budget")}
+    numbers = {
+        name: getattr(raw, name) for name in ("multiplier", "value", "spend", "dual_bound", "gap", "least_budget")
+    }
     if form == "one":
         stats = {name: int(x[0]) for name, x in stats.items()}
         stats["backend"] = module.__name__.rpartition(".")[2]
@@ -146,5 +148,7 @@ def _warm_multiplier(warm_start: Any, count: int) -> np.ndarray | None:
         got = type(source).__name__
         raise TypeError(f"warm_start must be a Plan, a multiplier or [{count}] of them, got {got}") from error
     if multiplier.ndim > 1 or (multiplier.ndim == 1 and multiplier.size not in (1, count)):
-        raise ValueError(f"warm_start must be a Plan, a multiplier or [{count}] of them, got shape {list(multiplier.shape)}")
+        raise ValueError(
+            f"warm_start must be a Plan, a multiplier or [{count}] of them, got shape {list(multiplier.shape)}"
+        )
     return np.array(np.broadcast_to(multiplier, count))

@@ -24,8 +24,7 @@ struct Array {
 };
 
 Array array_of(const py::tuple& t) {
-  return {t[0].cast<Address>(),
-          {t[1].cast<std::int64_t>(), t[2].cast<std::int64_t>(), t[3].cast<std::int64_t>()}};
+  return {t[0].cast<Address>(), {t[1].cast<std::int64_t>(), t[2].cast<std::int64_t>(), t[3].cast<std::int64_t>()}};
 }
 
 bidfcl::Problems problems_of(int dtype, const py::tuple& value, const py::tuple& cost, const py::tuple& open,
@@ -56,15 +55,15 @@ PYBIND11_MODULE(_C, m) {
   m.doc() = "C++ kernels of bidfcl_fast; call them through the backends.";
   py::class_<bidfcl::Problems>(m, "Problems").def(py::init(&problems_of));
 
-  m.def("mckp", [](const bidfcl::Problems& problems, bool fill, int threads, std::int64_t choice_stride, Address choice, Address multiplier,
-                   Address value, Address spend, Address dual_bound, Address gap, Address least_budget,
-                   Address status, Address rows_read, Address sweeps, Address active) {
-    const bidfcl::Plans plans{pointer<std::int32_t>(choice),    choice_stride, pointer<double>(multiplier),
-                              pointer<double>(value),           pointer<double>(spend),
-                              pointer<double>(dual_bound),      pointer<double>(gap),
-                              pointer<double>(least_budget),    pointer<std::int32_t>(status),
-                              pointer<std::int64_t>(rows_read), pointer<std::int64_t>(sweeps),
-                              pointer<std::int64_t>(active)};
+  m.def("mckp", [](const bidfcl::Problems& problems, bool fill, int threads, std::int64_t choice_stride, Address choice,
+                   Address multiplier, Address value, Address spend, Address dual_bound, Address gap,
+                   Address least_budget, Address status, Address rows_read, Address sweeps, Address active) {
+    const bidfcl::Plans plans{pointer<std::int32_t>(choice), choice_stride,
+                              pointer<double>(multiplier),   pointer<double>(value),
+                              pointer<double>(spend),        pointer<double>(dual_bound),
+                              pointer<double>(gap),          pointer<double>(least_budget),
+                              pointer<std::int32_t>(status), pointer<std::int64_t>(rows_read),
+                              pointer<std::int64_t>(sweeps), pointer<std::int64_t>(active)};
     py::gil_scoped_release nogil;
     bidfcl::mckp(problems, {fill, threads}, plans);
   });

@@ -17,10 +17,10 @@ struct Problems {
   std::int64_t value_stride[3], cost_stride[3], open_stride[3];
   std::int64_t count, users;
   int items;
-  const std::int64_t* start;   // [B]
-  const std::int64_t* stop;    // [B]
-  const double* budget;        // [B]
-  const double* warm_start;    // [B] multipliers, NaN for none; or null
+  const std::int64_t* start;  // [B]
+  const std::int64_t* stop;   // [B]
+  const double* budget;       // [B]
+  const double* warm_start;   // [B] multipliers, NaN for none; or null
 };
 
 struct MckpOptions {

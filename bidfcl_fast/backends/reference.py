@@ -58,7 +58,8 @@ def cheapest(value: list[int], cost: list[int], open_: list[int]) -> int:
 
 def hull(user: int, value: list[int], cost: list[int], open_: list[int]) -> list[Edge]:
     """The upper concave hull from the cheapest choice on: steepest next step, then the shorter one, then the index."""
-    at, edges = cheapest(value, cost, open_), []
+    at = cheapest(value, cost, open_)
+    edges: list[Edge] = []
     while ahead := [j for j in open_ if cost[j] > cost[at] and value[j] > value[at]]:
         best = max(ahead, key=lambda j: (Fraction(value[j] - value[at], cost[j] - cost[at]), -cost[j], -j))
         edges.append(Edge(value[best] - value[at], cost[best] - cost[at], user, len(edges), at, best))
@@ -71,7 +72,7 @@ def _quantised(problems: Problems, b: int) -> tuple[list[list[int]], list[list[i
     rows = slice(int(problems.start[b]), int(problems.stop[b]))
     v, c = problems.value[b, rows], problems.cost[b, rows]
     mask = np.ones(v.shape, bool) if problems.mask is None else problems.mask[b, rows]
-    open_ = [list(np.flatnonzero(row)) for row in mask]
+    open_ = [np.flatnonzero(row).tolist() for row in mask]
     v, c = np.where(mask, v, 0), np.where(mask, c, 0)  # what stands at a closed cell means nothing
     v_shift, c_shift = fixed_point_shift(v), fixed_point_shift(c)
     values = [[fixed(x, v_shift) for x in row] for row in v]
@@ -81,14 +82,11 @@ def _quantised(problems: Problems, b: int) -> tuple[list[list[int]], list[list[i
 
 def _status(problems: Problems, b: int) -> Status:
     rows = slice(int(problems.start[b]), int(problems.stop[b]))
-    mask = True if problems.mask is None else problems.mask[b, rows]
-    if not (np.isfinite(problems.value[b, rows]) | ~np.asarray(mask)).all():
+    v, c = problems.value[b, rows], problems.cost[b, rows]
+    mask = np.ones(v.shape, bool) if problems.mask is None else problems.mask[b, rows]
+    if not (np.isfinite(v[mask]).all() and np.isfinite(c[mask]).all()):
         return Status.NOT_FINITE
-    if not (np.isfinite(problems.cost[b, rows]) | ~np.asarray(mask)).all():
-        return Status.NOT_FINITE
-    if mask is not True and not mask.any(axis=1).all():
-        return Status.NO_OPEN_TREATMENT
-    return Status.SOLVED
+    return Status.SOLVED if mask.any(axis=1).all() else Status.NO_OPEN_TREATMENT
 
 
 def _sorted_edges(values: list[list[int]], costs: list[list[int]], open_: list[list[int]]) -> list[Edge]:

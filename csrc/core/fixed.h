@@ -60,7 +60,7 @@ inline double slope_nearest(std::int64_t value, std::int64_t cost, const FixedPo
     dividend <<= 1;
     ++moved;
   }
-  int128 quotient = dividend / cost;                     // 64 bits or more
+  int128 quotient = dividend / cost;                             // 64 bits or more
   quotient |= static_cast<int128>(quotient * cost != dividend);  // a sticky bit: one rounding in all, below
   return std::ldexp(static_cast<double>(quotient), cost_scale.shift - value_scale.shift - moved);
 }

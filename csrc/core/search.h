@@ -26,7 +26,7 @@ constexpr double kDeviations = 2.5;
 
 struct Search {
   int128 budget;
-  Bracket outer{0, INFINITY};  // what exact totals have proved of λ*
+  Bracket outer{0, INFINITY};       // what exact totals have proved of λ*
   double deviations = kDeviations;  // how many standard errors a bracket reaches to each side
 
   // The exact spends at the two ends of a bracket.

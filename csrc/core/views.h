@@ -30,8 +30,12 @@ struct InstanceView {
   int items;
 
   BIDFCL_HD RowView<T> row(std::int64_t i) const {
-    return {value + i * value_row, cost + i * cost_row, open ? open + i * open_row : nullptr,
-            value_item,            cost_item,           open_item,
+    return {value + i * value_row,
+            cost + i * cost_row,
+            open ? open + i * open_row : nullptr,
+            value_item,
+            cost_item,
+            open_item,
             items};
   }
 };

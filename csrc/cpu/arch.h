@@ -46,11 +46,11 @@ struct EdgeJob {
 
 // What is listed for a run of users. The caller owns the arrays: room for items − 1 edges a user.
 struct EdgeRun {
-  Edge* edges;            // by user, then position
-  std::int32_t* at;       // each user's choice before its listed edges
-  SweepTotals before;     // totals of those choices
-  bool closed_user;       // some user has no open treatment
-  FixedRow row;           // scratch
+  Edge* edges;         // by user, then position
+  std::int32_t* at;    // each user's choice before its listed edges
+  SweepTotals before;  // totals of those choices
+  bool closed_user;    // some user has no open treatment
+  FixedRow row;        // scratch
 };
 
 // The largest magnitudes of open cells; `finite` is false if any of them is NaN or infinite.
@@ -91,9 +91,13 @@ struct Arch {
   const Kernels<T>& kernels() const;
 };
 template <>
-inline const Kernels<float>& Arch::kernels<float>() const { return f32; }
+inline const Kernels<float>& Arch::kernels<float>() const {
+  return f32;
+}
 template <>
-inline const Kernels<double>& Arch::kernels<double>() const { return f64; }
+inline const Kernels<double>& Arch::kernels<double>() const {
+  return f64;
+}
 
 // The instruction set in use: the widest this machine has, or the one BIDFCL_ARCH in the environment names.
 const Arch& arch();

@@ -29,8 +29,7 @@ struct Scratch {
 
 template <class T>
 EdgeList list_edges(const InstanceView<T>& instance, const Active* users, std::int64_t count,
-                    const FixedPoint& value_scale, const FixedPoint& cost_scale, const Bracket& bracket,
-                    int threads) {
+                    const FixedPoint& value_scale, const FixedPoint& cost_scale, const Bracket& bracket, int threads) {
   const int to_fixed = value_scale.shift - cost_scale.shift;
   const EdgeJob<T> job{instance,
                        users,

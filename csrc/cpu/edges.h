@@ -11,10 +11,10 @@ namespace bidfcl {
 
 // Edges that a bracket (in fixed-point units of slope) leaves open, and where each user stands before them.
 struct EdgeList {
-  std::vector<Edge> edges;              // by user, then position
-  std::vector<std::int32_t> at;         // choice of the k-th user visited, before its listed edges
-  int128 value = 0, cost = 0;           // totals of those choices
-  bool closed_user = false;             // some user had no open treatment
+  std::vector<Edge> edges;       // by user, then position
+  std::vector<std::int32_t> at;  // choice of the k-th user visited, before its listed edges
+  int128 value = 0, cost = 0;    // totals of those choices
+  bool closed_user = false;      // some user had no open treatment
 };
 
 // A bracket's ends are moved apart by this much when edges are listed: listing one too many never hurts.

@@ -65,7 +65,7 @@ Frontier build(const Problems& p, int threads) {
 
 void* frontier_new(const Problems& problems, int threads) {
   auto out = std::make_unique<Frontier>(problems.dtype == kFloat32 ? build<float>(problems, threads)
-                                                                  : build<double>(problems, threads));
+                                                                   : build<double>(problems, threads));
   return out.release();
 }
 

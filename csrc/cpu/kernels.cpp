@@ -12,9 +12,8 @@ namespace BIDFCL_ARCH {
 #define BIDFCL_STRING(x) BIDFCL_STRING_(x)
 
 extern const Arch table;
-const Arch table = {BIDFCL_STRING(BIDFCL_ARCH),
-                    {sweep<float>, walk<float>, scan<float>},
-                    {sweep<double>, walk<double>, scan<double>}};
+const Arch table = {
+    BIDFCL_STRING(BIDFCL_ARCH), {sweep<float>, walk<float>, scan<float>}, {sweep<double>, walk<double>, scan<double>}};
 
 }  // namespace BIDFCL_ARCH
 }  // namespace bidfcl

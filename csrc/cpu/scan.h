@@ -55,12 +55,12 @@ double magnitude(std::uint64_t bits, bool& finite) {
 template <class T>
 Largest scan(const InstanceView<T>& in, std::int64_t begin, std::int64_t end) {
   Largest out;
-  out.value = magnitude<T>(largest_bits(in.value, in.value_row, in.value_item, in.open, in.open_row, in.open_item,
-                                        begin, end, in.items),
-                           out.finite);
-  out.cost = magnitude<T>(largest_bits(in.cost, in.cost_row, in.cost_item, in.open, in.open_row, in.open_item, begin,
-                                       end, in.items),
-                          out.finite);
+  out.value = magnitude<T>(
+      largest_bits(in.value, in.value_row, in.value_item, in.open, in.open_row, in.open_item, begin, end, in.items),
+      out.finite);
+  out.cost = magnitude<T>(
+      largest_bits(in.cost, in.cost_row, in.cost_item, in.open, in.open_row, in.open_item, begin, end, in.items),
+      out.finite);
   return out;
 }
 

@@ -10,10 +10,10 @@
 namespace bidfcl {
 namespace {
 
-constexpr std::int64_t kSample = 4096;   // users that a bracket is read off
-constexpr std::int64_t kDirect = 6144;   // so few users are finished without another sweep
-constexpr std::int64_t kChunk = 8192;    // users a thread takes at a time
-constexpr double kFirstHigh = 1 << 20;   // stands in for an infinite end, times the steepest sampled slope
+constexpr std::int64_t kSample = 4096;  // users that a bracket is read off
+constexpr std::int64_t kDirect = 6144;  // so few users are finished without another sweep
+constexpr std::int64_t kChunk = 8192;   // users a thread takes at a time
+constexpr double kFirstHigh = 1 << 20;  // stands in for an infinite end, times the steepest sampled slope
 
 // A little inside a bracket: an edge this close to an end may have company among the users not listed.
 constexpr double kInside = 1.0 / (1ull << 45);
@@ -222,9 +222,9 @@ bool Solver<T>::finish(const Level& level) {
   std::vector<std::int32_t> order(edges.size());
   for (std::size_t k = 0; k < order.size(); ++k) order[k] = static_cast<std::int32_t>(k);
   const auto steeper = [&](std::int32_t a, std::int32_t b) { return Steeper()(edges[a], edges[b]); };
-  const std::size_t split = first_beyond(order.begin(), 0, order.size(), steeper,
-                                         [&](std::int32_t k) { return static_cast<int128>(edges[k].cost); },
-                                         budget_ - spend);
+  const std::size_t split = first_beyond(
+      order.begin(), 0, order.size(), steeper, [&](std::int32_t k) { return static_cast<int128>(edges[k].cost); },
+      budget_ - spend);
   for (std::size_t k = 0; k < split; ++k) {
     spend += edges[order[k]].cost;
     value += edges[order[k]].value;

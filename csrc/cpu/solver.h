@@ -27,9 +27,9 @@ class Solver {
   // The users still open after some sweeps, what the others cost, and where λ* is known to be.
   struct Level {
     std::vector<Active> users;
-    bool all;  // every user; `users` is empty
-    int128 value = 0, cost = 0;   // of the users settled before
-    int128 spend_high = 0;        // of everybody at search.outer.high; known below the top
+    bool all;                    // every user; `users` is empty
+    int128 value = 0, cost = 0;  // of the users settled before
+    int128 spend_high = 0;       // of everybody at search.outer.high; known below the top
     Search search;
     std::int64_t count(const InstanceView<T>& instance) const {
       return all ? instance.users : static_cast<std::int64_t>(users.size());

@@ -15,9 +15,8 @@ void sort_in_parallel(std::vector<T>& items, Less less, int threads) {
   std::int64_t pieces = 1;
   while (pieces < threads && n / pieces > 4096) pieces *= 2;
   const auto bound = [&](std::int64_t k) { return items.begin() + k * n / pieces; };
-  for_chunks(pieces, 1, threads, [&](std::int64_t k, std::int64_t, std::int64_t) {
-    std::sort(bound(k), bound(k + 1), less);
-  });
+  for_chunks(pieces, 1, threads,
+             [&](std::int64_t k, std::int64_t, std::int64_t) { std::sort(bound(k), bound(k + 1), less); });
   for (std::int64_t width = 1; width < pieces; width *= 2)
     for_chunks(pieces / (2 * width), 1, threads, [&](std::int64_t k, std::int64_t, std::int64_t) {
       const std::int64_t at = 2 * width * k;

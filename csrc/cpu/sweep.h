@@ -101,8 +101,7 @@ class Sweep {
     if (in_.value_item == 1 && in_.cost_item == 1 && in_.open == nullptr && in_.items >= L::quad)
       choose_dense<T>([&](int l) { return in_.value + user[l] * in_.value_row; },
                       [&](int l) { return in_.cost + user[l] * in_.cost_row; }, in_.items, low_, high_, ends);
-    else
-      choose_strided<T>(in_, user, low_, high_, ends);
+    else choose_strided<T>(in_, user, low_, high_, ends);
     for (int l = 0; l < users; ++l) choice_[user[l]] = static_cast<std::int32_t>(ends.high.index[l]);
     settle(ends, ~0u >> (32 - users), [&](int l) { return user[l]; });
   }
@@ -162,8 +161,7 @@ std::int64_t sweep_neighbours(Sweep<T>& outer, std::int64_t at, std::int64_t end
 }
 
 template <class T>
-std::int64_t sweep(const SweepJob<T>& job, std::int64_t begin, std::int64_t end, SweepTotals& totals,
-                   Active* active) {
+std::int64_t sweep(const SweepJob<T>& job, std::int64_t begin, std::int64_t end, SweepTotals& totals, Active* active) {
   constexpr int W = Lanes<T>::count;
   const InstanceView<T>& in = job.instance;
   Sweep<T> state(job, active);
@@ -172,12 +170,23 @@ std::int64_t sweep(const SweepJob<T>& job, std::int64_t begin, std::int64_t end,
       in.items >= Lanes<T>::quad) {
     const bool packed = in.value_row == in.items && in.cost_row == in.items;
     switch (packed ? in.items : 0) {
-      case 4: at = sweep_neighbours<4>(state, at, end); break;
-      case 5: at = sweep_neighbours<5>(state, at, end); break;
-      case 6: at = sweep_neighbours<6>(state, at, end); break;
-      case 8: at = sweep_neighbours<8>(state, at, end); break;
-      case 10: at = sweep_neighbours<10>(state, at, end); break;
-      default: at = sweep_neighbours<0>(state, at, end);
+      case 4:
+        at = sweep_neighbours<4>(state, at, end);
+        break;
+      case 5:
+        at = sweep_neighbours<5>(state, at, end);
+        break;
+      case 6:
+        at = sweep_neighbours<6>(state, at, end);
+        break;
+      case 8:
+        at = sweep_neighbours<8>(state, at, end);
+        break;
+      case 10:
+        at = sweep_neighbours<10>(state, at, end);
+        break;
+      default:
+        at = sweep_neighbours<0>(state, at, end);
     }
   }
   for (; at < end; at += W) {
