@@ -71,9 +71,8 @@ def markdown(run: dict[str, Any]) -> str:
         entries = list(group)
         floor = floor_seconds(entries)
         lines += [f"## {users:,} users × {treatments} treatments, {dtype}", ""]
-        lines.append(
-            f"One read: {floor['bytes'] / 1e6:,.1f} MB at {floor['bytes'] / floor['median_s'] / 1e9:.1f} GB/s."
-        )
+        megabytes = entries[0]["bytes"] / 1e6
+        lines.append(f"One read: {megabytes:,.1f} MB in {milliseconds(floor)}, {megabytes / floor / 1e3:.1f} GB/s.")
         lines += ["", *_table(entries), ""]
     return "\n".join(lines)
 

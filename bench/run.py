@@ -83,15 +83,14 @@ def main() -> None:
         "backends": backends,
         "results": results,
     }
-    table = report.markdown(run)
     if args.quick:
-        print(table)
+        print(report.markdown(run))
         return
     args.results.mkdir(parents=True, exist_ok=True)
     name = re.sub(r"[^a-z0-9]+", "-", f"{cpu()} {cores()} cores".lower()).strip("-")
     record = args.results / f"{name}-{run['date']}.json"
     record.write_text(json.dumps(run, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    (args.results / "latest.md").write_text(table, encoding="utf-8")
+    (args.results / "latest.md").write_text(report.markdown(run), encoding="utf-8")
     print(f"\n{record.name} and latest.md written to {args.results.name}/", flush=True)
 
 
