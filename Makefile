@@ -20,10 +20,10 @@ export PIP_BUILD_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test build check format bench clean
+.PHONY: help demo test build check format sanitize bench clean
 
 help:  ## list these commands
-	@awk -F ':.*##' '/^[a-z-]+:.*##/ { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*##' '/^[a-z-]+:.*##/ { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: build  ## the main job end to end; the report is written to demo/
 	$(BIN)/bidfcl demo $(DEMO_ARGS)
@@ -43,6 +43,12 @@ format: build  ## rewrite the sources as `check` wants them
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	find csrc tests -name '*.cpp' -o -name '*.h' | xargs $(BIN)/clang-format -i
+
+sanitize: build  ## the tests of the C++ again, under GCC's AddressSanitizer and UndefinedBehaviorSanitizer
+	CMAKE_ARGS='-DBIDFCL_SANITIZE=address,undefined -DCMAKE_BUILD_TYPE=RelWithDebInfo' $(PIP) install --quiet \
+	    --no-deps --no-build-isolation --upgrade --target build/sanitized .
+	ASAN_OPTIONS=detect_leaks=0 LD_PRELOAD='$(foreach lib,asan ubsan,$(shell $(CXX) -print-file-name=lib$(lib).so))' \
+	    PYTHONPATH=$(CURDIR)/build/sanitized $(BIN)/pytest -s tests/contract tests/property -k cpp
 
 bench: build  ## check the answers, then time them
 	$(BIN)/python bench/run.py
