@@ -1,0 +1,36 @@
+"""The C++ test programs, each one pytest item; and again under the address and undefined-behaviour sanitizers."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PROGRAMS = sorted(p.stem for p in Path(__file__).parent.glob("test_*.cpp"))
+COMPILER = shutil.which("c++") or shutil.which("g++") or shutil.which("clang++")
+
+pytestmark = pytest.mark.skipif(COMPILER is None, reason="no C++ compiler")
+
+# Headers alone: these programs need no library and compile in a second or two each.
+FLAVOURS = {
+    "plain": ["-O2"],
+    "sanitized": ["-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"],
+}
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_program(program: str, flavour: str, tmp_path: Path) -> None:
+    source, binary = ROOT / "tests" / "cpp" / f"{program}.cpp", tmp_path / program
+    flags = ["-std=c++17", "-Wall", "-Wextra", "-Werror", "-ffp-contract=off", *FLAVOURS[flavour]]
+    built = subprocess.run([COMPILER, *flags, source, "-o", binary], capture_output=True, text=True)
+    if "sanitize" in flavour and built.returncode and "cannot find" in built.stderr:
+        pytest.skip("the compiler has no sanitizer runtime")
+    assert built.returncode == 0, built.stderr
+    run = subprocess.run([binary], capture_output=True, text=True)
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert " 0 failed" in run.stdout
+    assert int(run.stdout.split()[0]) > 100, "the program checked next to nothing"
