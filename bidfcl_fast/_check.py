@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from . import _precision
 from ._arrays import to_numpy
 from ._problems import Problems
 from .errors import InfeasibleBudget, Status
@@ -124,6 +125,11 @@ def raise_for(status: int, problems: Problems, b: int, least_budget: float, alon
                 i, j = np.argwhere(bad)[0]
                 place = f"[{i}, {j}]" if array.strides[0] == 0 or problems.count == 1 else f"[{b}, {i}, {j}]"
                 raise ValueError(f"{name} must be finite, got {array[b, i, j]} at {name}{place}")
+    if status == Status.TOO_WIDE:
+        raise ValueError(
+            f"{_precision.largest_cell(problems, b, alone)} is so large beside the rest that exact sums would round the "
+            "others away; if it stands for 'not allowed', close that treatment with mask instead"
+        )
     if status == Status.NO_OPEN_TREATMENT:
         assert problems.mask is not None
         closed = ~problems.mask[b].any(axis=1)

@@ -23,7 +23,7 @@ def module() -> Any:
 def _readable(x: np.ndarray) -> np.ndarray:
     """`x` itself if its addresses and strides can be read as elements, else an aligned copy."""
     whole = all(stride % x.itemsize == 0 for stride in x.strides)
-    return x if whole and x.flags.aligned else np.ascontiguousarray(x)
+    return x if whole and x.flags.aligned else x.copy()
 
 
 def _array(x: np.ndarray | None) -> tuple[int, int, int, int]:

@@ -37,6 +37,8 @@ class MckpResult(NamedTuple):
     dual_bound: np.ndarray
     gap: np.ndarray
     least_budget: np.ndarray  # only where the budget is infeasible, else NaN
+    value_unit: np.ndarray  # what fixed point rounds a value or a cost up to; 0 where all are 0
+    cost_unit: np.ndarray
     status: np.ndarray  # [B] int32, codes of errors.Status
     rows_read: np.ndarray  # [B] int64
     sweeps: np.ndarray  # [B] int64
@@ -60,6 +62,8 @@ class MckpResult(NamedTuple):
             dual_bound=unknown(),
             gap=unknown(),
             least_budget=unknown(),
+            value_unit=unknown(),
+            cost_unit=unknown(),
             status=np.zeros(b, np.int32),
             rows_read=zero(),
             sweeps=zero(),

@@ -16,6 +16,7 @@ class Status(enum.IntEnum):
     INFEASIBLE_BUDGET = -1
     NOT_FINITE = -2
     NO_OPEN_TREATMENT = -3
+    TOO_WIDE = -4
 
     @property
     def sentence(self) -> str:
@@ -27,6 +28,7 @@ _SENTENCES = {
     Status.SOLVED: "solved: the plan is within the budget and its gap is certified",
     Status.INFEASIBLE_BUDGET: "the budget is below the cost of the cheapest plan; raise it to least_budget or more",
     Status.NOT_FINITE: "value or cost holds NaN or infinity; remove those rows, or close those treatments with mask",
+    Status.TOO_WIDE: "one number is so large that exact sums round the others away beside it; close that treatment with mask",
     Status.NO_OPEN_TREATMENT: "a user has no open treatment in mask; open one, for instance a free one",
 }
 

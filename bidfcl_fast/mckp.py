@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from . import _check, backends
+from . import _check, _precision, backends
 from ._arrays import like
 from .errors import Status
 
@@ -116,6 +116,7 @@ def solve_mckp(
     module = backends.resolve(backend)
     start = _warm_multiplier(warm_start, problems.count)
     raw = module.mckp(problems, fill=bool(fill), warm_start=start)
+    _precision.refuse_too_wide(problems, raw)
     if throw:
         for b in np.flatnonzero(raw.status):
             _check.raise_for(int(raw.status[b]), problems, int(b), float(raw.least_budget[b]), problems.count == 1)

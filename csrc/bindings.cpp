@@ -55,18 +55,20 @@ PYBIND11_MODULE(_C, m) {
   m.doc() = "C++ kernels of bidfcl_fast; call them through the backends.";
   py::class_<bidfcl::Problems>(m, "Problems").def(py::init(&problems_of));
 
-  m.def("mckp", [](const bidfcl::Problems& problems, bool fill, int threads, std::int64_t choice_stride, Address choice,
-                   Address multiplier, Address value, Address spend, Address dual_bound, Address gap,
-                   Address least_budget, Address status, Address rows_read, Address sweeps, Address active) {
-    const bidfcl::Plans plans{pointer<std::int32_t>(choice), choice_stride,
-                              pointer<double>(multiplier),   pointer<double>(value),
-                              pointer<double>(spend),        pointer<double>(dual_bound),
-                              pointer<double>(gap),          pointer<double>(least_budget),
-                              pointer<std::int32_t>(status), pointer<std::int64_t>(rows_read),
-                              pointer<std::int64_t>(sweeps), pointer<std::int64_t>(active)};
-    py::gil_scoped_release nogil;
-    bidfcl::mckp(problems, {fill, threads}, plans);
-  });
+  m.def("mckp",
+        [](const bidfcl::Problems& problems, bool fill, int threads, std::int64_t choice_stride, Address choice,
+           Address multiplier, Address value, Address spend, Address dual_bound, Address gap, Address least_budget,
+           Address value_unit, Address cost_unit, Address status, Address rows_read, Address sweeps, Address active) {
+          const bidfcl::Plans plans{pointer<std::int32_t>(choice), choice_stride,
+                                    pointer<double>(multiplier),   pointer<double>(value),
+                                    pointer<double>(spend),        pointer<double>(dual_bound),
+                                    pointer<double>(gap),          pointer<double>(least_budget),
+                                    pointer<double>(value_unit),   pointer<double>(cost_unit),
+                                    pointer<std::int32_t>(status), pointer<std::int64_t>(rows_read),
+                                    pointer<std::int64_t>(sweeps), pointer<std::int64_t>(active)};
+          py::gil_scoped_release nogil;
+          bidfcl::mckp(problems, {fill, threads}, plans);
+        });
 
   m.def("frontier_new", [](const bidfcl::Problems& problems, int threads) {
     py::gil_scoped_release nogil;

@@ -39,6 +39,8 @@ struct Plans {
   double* dual_bound;
   double* gap;
   double* least_budget;
+  double* value_unit;  // what fixed point rounds up to; 0 where all numbers are 0
+  double* cost_unit;
   std::int32_t* status;
   std::int64_t* rows_read;
   std::int64_t* sweeps;

@@ -8,6 +8,7 @@ enum Status : int {
   kInfeasibleBudget = -1,
   kNotFinite = -2,
   kNoOpenTreatment = -3,
+  // −4, too wide a range of numbers, is found above the backends (bidfcl_fast/_precision.py).
 };
 
 }  // namespace bidfcl

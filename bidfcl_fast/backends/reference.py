@@ -67,8 +67,18 @@ def hull(user: int, value: list[int], cost: list[int], open_: list[int]) -> list
     return edges
 
 
-def _quantised(problems: Problems, b: int) -> tuple[list[list[int]], list[list[int]], list[list[int]], int, int]:
-    """Integers of problem b: values and costs by user, the open treatments of each, and the two scales."""
+class Quantised(NamedTuple):
+    """One problem in integers, user by user."""
+
+    value: list[list[int]]
+    cost: list[list[int]]
+    open: list[list[int]]  # indices of the treatments that are open
+    value_unit: Fraction
+    cost_unit: Fraction
+    costs_rounded: bool
+
+
+def _quantised(problems: Problems, b: int) -> Quantised:
     rows = slice(int(problems.start[b]), int(problems.stop[b]))
     v, c = problems.value[b, rows], problems.cost[b, rows]
     mask = np.ones(v.shape, bool) if problems.mask is None else problems.mask[b, rows]
@@ -77,7 +87,11 @@ def _quantised(problems: Problems, b: int) -> tuple[list[list[int]], list[list[i
     v_shift, c_shift = fixed_point_shift(v), fixed_point_shift(c)
     values = [[fixed(x, v_shift) for x in row] for row in v]
     costs = [[fixed(x, c_shift) for x in row] for row in c]
-    return values, costs, open_, v_shift, c_shift
+    unit_v, unit_c = Fraction(2) ** -v_shift, Fraction(2) ** -c_shift
+    rounded = any(
+        q * unit_c != Fraction(float(x)) for row, qs in zip(c, costs, strict=True) for x, q in zip(row, qs, strict=True)
+    )
+    return Quantised(values, costs, open_, unit_v, unit_c, rounded)
 
 
 def _status(problems: Problems, b: int) -> Status:
@@ -94,10 +108,18 @@ def _sorted_edges(values: list[list[int]], costs: list[list[int]], open_: list[l
     return sorted(edges, key=lambda e: (-e.slope, e.user, e.position))
 
 
+def near(x: Fraction) -> float:
+    """The float nearest to x; infinity beyond the largest."""
+    try:
+        return float(x)
+    except OverflowError:
+        return math.copysign(math.inf, x)
+
+
 def up(x: Fraction) -> float:
     """The smallest float that is not below x."""
-    near = float(x)
-    return near if Fraction(near) >= x else math.nextafter(near, math.inf)
+    y = near(x)
+    return y if math.isinf(y) or Fraction(y) >= x else math.nextafter(y, math.inf)
 
 
 def mckp(problems: Problems, *, fill: bool, warm_start: np.ndarray | None = None) -> MckpResult:
@@ -107,13 +129,15 @@ def mckp(problems: Problems, *, fill: bool, warm_start: np.ndarray | None = None
         out.status[b] = status = _status(problems, b)
         if status is not Status.SOLVED:
             continue
-        values, costs, open_, v_shift, c_shift = _quantised(problems, b)
+        values, costs, open_, unit_v, unit_c, rounded = _quantised(problems, b)
         users = range(len(values))
         choice = [cheapest(values[i], costs[i], open_[i]) for i in users]
         value = sum(values[i][choice[i]] for i in users)
         spend = sum(costs[i][choice[i]] for i in users)
-        budget = math.floor(Fraction(float(problems.budget[b])) * Fraction(2) ** c_shift)
-        unit_v, unit_c = Fraction(2) ** -v_shift, Fraction(2) ** -c_shift
+        budget = math.floor(Fraction(float(problems.budget[b])) / unit_c)
+        out.value_unit[b], out.cost_unit[b] = (
+            float(unit) if any(map(any, rows)) else 0.0 for unit, rows in ((unit_v, values), (unit_c, costs))
+        )
         if spend > budget:
             out.status[b] = Status.INFEASIBLE_BUDGET
             out.least_budget[b] = up(spend * unit_c)
@@ -132,6 +156,8 @@ def mckp(problems: Problems, *, fill: bool, warm_start: np.ndarray | None = None
         if split < len(edges):
             e = edges[split]
             bound = value + -(-e.value * (budget - spend) // e.cost)
+            if rounded:  # each cost, and the budget, may hide one unit, worth λ*
+                bound += -(-e.value * (len(values) + 1) // e.cost)
             multiplier = e.slope * unit_v / unit_c
         if fill:
             for e in edges[split : split + FILL_WINDOW]:
@@ -139,8 +165,8 @@ def mckp(problems: Problems, *, fill: bool, warm_start: np.ndarray | None = None
                     choice[e.user], value, spend = e.stop, value + e.value, spend + e.cost
 
         out.choice_of(problems, b)[:] = choice
-        out.multiplier[b] = float(multiplier)
-        out.value[b], out.spend[b] = float(value * unit_v), float(spend * unit_c)
+        out.multiplier[b] = near(multiplier)
+        out.value[b], out.spend[b] = near(value * unit_v), near(spend * unit_c)
         out.dual_bound[b], out.gap[b] = up(bound * unit_v), up((bound - value) * unit_v)
         out.rows_read[b], out.sweeps[b], out.active[b] = len(values), 1, len(values)
     return out
@@ -151,7 +177,7 @@ def frontier(problems: Problems) -> FrontierResult:
     status = _status(problems, 0)
     if status is not Status.SOLVED:
         return FrontierResult(status, np.zeros(0), np.zeros(0), np.zeros(0))
-    values, costs, open_, v_shift, c_shift = _quantised(problems, 0)
+    values, costs, open_, unit_v, unit_c, _ = _quantised(problems, 0)
     start = [cheapest(values[i], costs[i], open_[i]) for i in range(len(values))]
     value = sum(values[i][start[i]] for i in range(len(values)))
     spend = sum(costs[i][start[i]] for i in range(len(values)))
@@ -162,11 +188,10 @@ def frontier(problems: Problems) -> FrontierResult:
         if e.slope == last:
             points.pop()
         points.append((spend, value, last := e.slope))
-    unit_v, unit_c = Fraction(2) ** -v_shift, Fraction(2) ** -c_shift
-    slopes = [float(p[2] * unit_v / unit_c) for p in points]
+    slopes = [near(p[2] * unit_v / unit_c) for p in points]
     return FrontierResult(
         Status.SOLVED,
-        np.array([float(p[0] * unit_c) for p in points]),
-        np.array([float(p[1] * unit_v) for p in points]),
+        np.array([near(p[0] * unit_c) for p in points]),
+        np.array([near(p[1] * unit_v) for p in points]),
         np.array(slopes[1:] + [0.0]),
     )

@@ -56,6 +56,7 @@ struct EdgeRun {
 // The largest magnitudes of open cells; `finite` is false if any of them is NaN or infinite.
 struct Largest {
   double value = 0, cost = 0;
+  double least_cost = 0;  // the least magnitude of a cost that is not zero
   bool finite = true;
 };
 
@@ -74,12 +75,14 @@ BIDFCL_HD void prefetch(const InstanceView<T>& in, std::int64_t user) {
 }
 
 // The kernels of one instruction set, over users [begin, end). `sweep` returns how many it wrote to `active`, `walk`
-// how many edges it wrote.
+// how many edges it wrote, `whole_units` whether every open cost is a whole
+// number of a scale's units.
 template <class T>
 struct Kernels {
   std::int64_t (*sweep)(const SweepJob<T>&, std::int64_t begin, std::int64_t end, SweepTotals&, Active* active);
   std::int64_t (*walk)(const EdgeJob<T>&, std::int64_t begin, std::int64_t end, EdgeRun&);
   Largest (*scan)(const InstanceView<T>&, std::int64_t begin, std::int64_t end);
+  bool (*whole_units)(const InstanceView<T>&, const FixedPoint&, std::int64_t begin, std::int64_t end);
 };
 
 struct Arch {

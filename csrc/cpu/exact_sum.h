@@ -28,7 +28,7 @@ class ExactSum {
 
   BIDFCL_HD int128 total() const {
     int128 out = 0;
-    for (int l = 0; l < kWidth; ++l) out += (static_cast<int128>(high_[l]) << 32) + low_[l];
+    for (int l = 0; l < kWidth; ++l) out += static_cast<int128>(high_[l]) * (int128{1} << 32) + low_[l];
     return out;
   }
 

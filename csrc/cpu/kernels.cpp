@@ -12,8 +12,9 @@ namespace BIDFCL_ARCH {
 #define BIDFCL_STRING(x) BIDFCL_STRING_(x)
 
 extern const Arch table;
-const Arch table = {
-    BIDFCL_STRING(BIDFCL_ARCH), {sweep<float>, walk<float>, scan<float>}, {sweep<double>, walk<double>, scan<double>}};
+const Arch table = {BIDFCL_STRING(BIDFCL_ARCH),
+                    {sweep<float>, walk<float>, scan<float>, whole_units<float>},
+                    {sweep<double>, walk<double>, scan<double>, whole_units<double>}};
 
 }  // namespace BIDFCL_ARCH
 }  // namespace bidfcl

@@ -12,16 +12,22 @@
 namespace bidfcl {
 namespace {
 
+// Waking a thread costs more than reading this many numbers.
+constexpr std::int64_t kWorthThreads = 1 << 18;
+
 template <class T>
-void solve(const Problems& p, const MckpOptions& options, const Plans& out) {
+void solve(const Problems& p, MckpOptions options, const Plans& out) {
   std::int64_t rows = 0;
   for (std::int64_t b = 0; b < p.count; ++b) rows = std::max(rows, p.stop[b] - p.start[b]);
+  if (p.count * rows * p.items < kWorthThreads) options.threads = 1;
   const bool wide = p.count > 1 && (rows <= 65536 || p.count >= 8 * options.threads);
   const int within = wide ? 1 : options.threads;
   const bool one_instance = p.value_stride[0] == 0 && p.cost_stride[0] == 0 && p.open_stride[0] == 0 &&
                             std::all_of(p.start, p.start + p.count, [&](std::int64_t s) { return s == p.start[0]; }) &&
                             std::all_of(p.stop, p.stop + p.count, [&](std::int64_t s) { return s == p.stop[0]; });
   const Largest shared = one_instance && p.count > 0 ? scan(instance_of<T>(p, 0), options.threads) : Largest{};
+  const bool shared_rounded =
+      one_instance && shared.finite && costs_rounded(instance_of<T>(p, 0), shared, options.threads);
 
   const std::int64_t grain = std::max<std::int64_t>(1, std::min<std::int64_t>(16, p.count / (4 * options.threads)));
   for_chunks(p.count, grain, wide ? options.threads : 1, [&](std::int64_t, std::int64_t begin, std::int64_t end) {
@@ -29,11 +35,13 @@ void solve(const Problems& p, const MckpOptions& options, const Plans& out) {
       const InstanceView<T> instance = instance_of<T>(p, b);
       const Largest largest = one_instance ? shared : scan(instance, within);
       Solution s{};
-      s.multiplier = s.value = s.spend = s.dual_bound = s.gap = s.least_budget = std::nan("");
+      s.multiplier = s.value = s.spend = s.dual_bound = s.gap = s.least_budget = s.value_unit = s.cost_unit =
+          std::nan("");
       s.status = kNotFinite;
       std::int32_t* choice = out.choice + b * out.choice_stride + p.start[b];
       if (largest.finite) {
-        Solver<T> solver(instance, largest, p.budget[b], options.fill, within, choice);
+        const bool rounded = one_instance ? shared_rounded : costs_rounded(instance, largest, within);
+        Solver<T> solver(instance, largest, rounded, p.budget[b], options.fill, within, choice);
         s = solver.run(p.warm_start ? p.warm_start[b] : std::nan(""));
       }
       if (s.status != kSolved) std::fill(choice, choice + instance.users, -1);
@@ -43,6 +51,8 @@ void solve(const Problems& p, const MckpOptions& options, const Plans& out) {
       out.dual_bound[b] = s.dual_bound;
       out.gap[b] = s.gap;
       out.least_budget[b] = s.least_budget;
+      out.value_unit[b] = s.value_unit;
+      out.cost_unit[b] = s.cost_unit;
       out.status[b] = s.status;
       out.rows_read[b] = s.rows_read;
       out.sweeps[b] = s.sweeps;

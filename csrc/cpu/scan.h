@@ -1,6 +1,7 @@
 // The scan: the largest magnitudes, and whether every number is finite. Included by kernels.cpp alone.
 #pragma once
 
+#include <cmath>
 #include <cstring>
 #include <limits>
 #include <type_traits>
@@ -10,58 +11,75 @@
 namespace bidfcl {
 namespace BIDFCL_ARCH {
 
-// Magnitudes compare like the integers that hold them, and so do infinity and NaN, above every number.
-template <class T>
-std::uint64_t largest_bits(const T* x, std::int64_t row_stride, std::int64_t item_stride, const std::uint8_t* open,
-                           std::int64_t open_row, std::int64_t open_item, std::int64_t begin, std::int64_t end,
-                           int items) {
-  using Bits = std::conditional_t<sizeof(T) == 4, std::int32_t, std::int64_t>;
-  constexpr Bits kMagnitude = std::numeric_limits<Bits>::max();
-  Bits largest = 0;
-  if (open == nullptr && item_stride == 1 && row_stride == items) {
+// Visits every open cell of one array, in memory order where rows lie side by side.
+template <class T, class Visit>
+BIDFCL_HD void each_open_cell(const InstanceView<T>& in, const T* x, std::int64_t row_stride, std::int64_t item_stride,
+                              std::int64_t begin, std::int64_t end, const Visit& visit) {
+  if (in.open == nullptr && item_stride == 1 && row_stride == in.items) {
     const T* p = x + begin * row_stride;
-    const std::int64_t n = (end - begin) * items;
-    for (std::int64_t k = 0; k < n; ++k) {
-      Bits bits;
-      std::memcpy(&bits, p + k, sizeof bits);
-      bits &= kMagnitude;
-      largest = bits > largest ? bits : largest;
-    }
-    return static_cast<std::uint64_t>(largest);
+    const std::int64_t n = (end - begin) * in.items;
+    for (std::int64_t k = 0; k < n; ++k) visit(p[k]);
+    return;
   }
   for (std::int64_t i = begin; i < end; ++i)
-    for (int j = 0; j < items; ++j) {
-      if (open != nullptr && !open[i * open_row + j * open_item]) continue;
-      Bits bits;
-      std::memcpy(&bits, x + i * row_stride + j * item_stride, sizeof bits);
-      bits &= kMagnitude;
-      largest = bits > largest ? bits : largest;
-    }
-  return static_cast<std::uint64_t>(largest);
+    for (int j = 0; j < in.items; ++j)
+      if (in.open == nullptr || in.open[i * in.open_row + j * in.open_item]) visit(x[i * row_stride + j * item_stride]);
 }
 
+// Magnitudes compare like the integers that hold them, and so do infinity and NaN, above every number.
 template <class T>
-double magnitude(std::uint64_t bits, bool& finite) {
-  std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint64_t> narrow = bits;
-  T x;
-  std::memcpy(&x, &narrow, sizeof x);
-  if (!(x <= std::numeric_limits<T>::max())) {
-    finite = false;
-    return 0;
+struct Magnitudes {
+  using Bits = std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint64_t>;
+  Bits largest = 0;
+  Bits least = ~Bits{0};  // of those that are not zero, minus one: zero wraps to the top
+
+  static BIDFCL_HD Bits of(T x) {
+    Bits bits;
+    std::memcpy(&bits, &x, sizeof bits);
+    return bits & (~Bits{0} >> 1);
   }
-  return x;
-}
+  static double number(Bits bits) {
+    T x;
+    std::memcpy(&x, &bits, sizeof x);
+    return x;
+  }
+};
 
 template <class T>
 Largest scan(const InstanceView<T>& in, std::int64_t begin, std::int64_t end) {
+  using M = Magnitudes<T>;
+  M value, cost;
+  each_open_cell(in, in.value, in.value_row, in.value_item, begin, end, [&](T x) {
+    const auto bits = M::of(x);
+    value.largest = bits > value.largest ? bits : value.largest;
+  });
+  each_open_cell(in, in.cost, in.cost_row, in.cost_item, begin, end, [&](T x) {
+    const auto bits = M::of(x), below = static_cast<typename M::Bits>(bits - 1);
+    cost.largest = bits > cost.largest ? bits : cost.largest;
+    cost.least = below < cost.least ? below : cost.least;
+  });
   Largest out;
-  out.value = magnitude<T>(
-      largest_bits(in.value, in.value_row, in.value_item, in.open, in.open_row, in.open_item, begin, end, in.items),
-      out.finite);
-  out.cost = magnitude<T>(
-      largest_bits(in.cost, in.cost_row, in.cost_item, in.open, in.open_row, in.open_item, begin, end, in.items),
-      out.finite);
+  out.finite =
+      value.largest <= M::of(std::numeric_limits<T>::max()) && cost.largest <= M::of(std::numeric_limits<T>::max());
+  if (!out.finite) return out;
+  out.value = M::number(value.largest);
+  out.cost = M::number(cost.largest);
+  out.least_cost = cost.largest > 0 ? M::number(cost.least + 1) : 0;
   return out;
+}
+
+// Whether every open cost is a whole number of units. A double of 2^52 or more always is.
+template <class T>
+bool whole_units(const InstanceView<T>& in, const FixedPoint& scale, std::int64_t begin, std::int64_t end) {
+  constexpr double kWhole = 1ull << 52;
+  const double factor = scale.factor, factor_too = scale.factor_too;
+  int broken = 0;
+  each_open_cell(in, in.cost, in.cost_row, in.cost_item, begin, end, [&](T x) {
+    const double size = std::fabs(static_cast<double>(x)) * factor * factor_too;
+    const double rounded = (size + kWhole) - kWhole;
+    broken |= (size < kWhole) & ((rounded != size) | ((size == 0) & (x != 0)));
+  });
+  return broken == 0;
 }
 
 }  // namespace BIDFCL_ARCH

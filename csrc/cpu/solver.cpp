@@ -1,6 +1,7 @@
 #include "solver.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <limits>
 
@@ -39,15 +40,18 @@ bool outward(double x, double towards, T& out) {
 }  // namespace
 
 template <class T>
-Solver<T>::Solver(const InstanceView<T>& instance, const Largest& largest, double budget, bool fill, int threads,
-                  std::int32_t* choice)
+Solver<T>::Solver(const InstanceView<T>& instance, const Largest& largest, bool costs_rounded, double budget, bool fill,
+                  int threads, std::int32_t* choice)
     : instance_(instance),
       value_scale_(FixedPoint::for_largest(largest.value)),
       cost_scale_(FixedPoint::for_largest(largest.cost)),
       budget_(cost_scale_.floor(budget)),
+      costs_rounded_(costs_rounded),
       fill_(fill),
       threads_(threads),
       choice_(choice) {
+  out_.value_unit = largest.value > 0 ? value_scale_.nearest(1) : 0;
+  out_.cost_unit = largest.cost > 0 ? cost_scale_.nearest(1) : 0;
   out_.multiplier = out_.value = out_.spend = out_.dual_bound = out_.gap = out_.least_budget = std::nan("");
 }
 
@@ -249,6 +253,8 @@ bool Solver<T>::finish(const Level& level) {
     const Edge& e = edges[order[split]];
     const int128 left = budget_ - spend;
     bound += (static_cast<int128>(e.value) * left + (e.cost - 1)) / e.cost;
+    // Costs that were rounded up, and the budget down, each hide at most λ* times a unit.
+    if (costs_rounded_) bound += (static_cast<int128>(e.value) * (instance_.users + 1) + (e.cost - 1)) / e.cost;
     multiplier = slope_nearest(e.value, e.cost, value_scale_, cost_scale_);
   }
 
@@ -300,14 +306,30 @@ Largest scan(const InstanceView<T>& instance, int threads) {
   for (const Largest& part : parts) {
     out.value = std::max(out.value, part.value);
     out.cost = std::max(out.cost, part.cost);
+    if (part.least_cost > 0 && !(out.least_cost > 0 && out.least_cost <= part.least_cost))
+      out.least_cost = part.least_cost;
     out.finite &= part.finite;
   }
   return out;
+}
+
+template <class T>
+bool costs_rounded(const InstanceView<T>& instance, const Largest& largest, int threads) {
+  const FixedPoint scale = FixedPoint::for_largest(largest.cost);
+  const double last_digit = std::ldexp(1.0, std::numeric_limits<T>::digits - 1) * scale.nearest(1);
+  if (largest.cost == 0 || largest.least_cost >= last_digit) return false;
+  std::atomic<bool> whole{true};
+  for_chunks(instance.users, kChunk, threads, [&](std::int64_t, std::int64_t begin, std::int64_t end) {
+    if (whole && !arch().kernels<T>().whole_units(instance, scale, begin, end)) whole = false;
+  });
+  return !whole;
 }
 
 template class Solver<float>;
 template class Solver<double>;
 template Largest scan(const InstanceView<float>&, int);
 template Largest scan(const InstanceView<double>&, int);
+template bool costs_rounded(const InstanceView<float>&, const Largest&, int);
+template bool costs_rounded(const InstanceView<double>&, const Largest&, int);
 
 }  // namespace bidfcl

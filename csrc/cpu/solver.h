@@ -11,7 +11,7 @@ namespace bidfcl {
 
 struct Solution {
   int status;
-  double multiplier, value, spend, dual_bound, gap, least_budget;
+  double multiplier, value, spend, dual_bound, gap, least_budget, value_unit, cost_unit;
   std::int64_t rows_read, sweeps, active;
 };
 
@@ -19,8 +19,8 @@ struct Solution {
 template <class T>
 class Solver {
  public:
-  Solver(const InstanceView<T>& instance, const Largest& largest, double budget, bool fill, int threads,
-         std::int32_t* choice);
+  Solver(const InstanceView<T>& instance, const Largest& largest, bool costs_rounded, double budget, bool fill,
+         int threads, std::int32_t* choice);
   Solution run(double warm_start);
 
  private:
@@ -49,7 +49,7 @@ class Solver {
   InstanceView<T> instance_;
   FixedPoint value_scale_, cost_scale_;
   int128 budget_;
-  bool fill_;
+  bool costs_rounded_, fill_;
   int threads_;
   std::int32_t* choice_;
   Solution out_{};
@@ -58,5 +58,9 @@ class Solver {
 // The largest magnitudes of an instance, read in parallel.
 template <class T>
 Largest scan(const InstanceView<T>& instance, int threads);
+
+// Whether fixed point rounded any cost; reads the costs only if their magnitudes leave a doubt.
+template <class T>
+bool costs_rounded(const InstanceView<T>& instance, const Largest& largest, int threads);
 
 }  // namespace bidfcl

@@ -61,6 +61,7 @@ def test_cpp_includes_only_what_its_layer_may(source):
 LAYERS = [
     {"errors", "_spec", "_build", "progress"},
     {"_arrays", "_problems", "data.table"},
+    {"_precision"},
     {"_check", "_native", "backends"},
     {"mckp", "frontier", "ops"},
     {"autograd"},
