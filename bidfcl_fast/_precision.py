@@ -12,7 +12,7 @@ from ._problems import MckpResult, Problems
 from .errors import Status
 
 # How far, relatively, rounding may have moved the dual bound.
-TOLERANCE = 1e-9
+TOLERANCE = 1e-8
 
 
 def refuse_too_wide(problems: Problems, raw: MckpResult) -> None:
@@ -35,16 +35,17 @@ def refuse_too_wide(problems: Problems, raw: MckpResult) -> None:
 
 
 def _magnitude(problems: Problems, raw: MckpResult, b: int) -> float:
-    """What the plan adds up, without signs: Σ|value| + λ*·Σ|cost| of its choices, and the gap's edge."""
+    """What the plan adds up, without signs: Σ|value| + λ*·Σ|cost| of its choices, and as many typical ones."""
     rows = slice(int(problems.start[b]), int(problems.stop[b]))
     choice = raw.choice_of(problems, b)[:, None]
     value, cost = (
         float(np.abs(np.take_along_axis(x[b, rows], choice, axis=1)).sum(dtype=np.float64))
         for x in (problems.value, problems.cost)
     )
-    # A typical step keeps an empty plan (all free, all worthless) from being refused.
-    step = float(raw.multiplier[b]) * typical(problems.cost, problems, b)
-    return value + float(raw.multiplier[b]) * cost + step * len(choice)
+    # Typical cells keep an empty plan (all free, all worthless) from being refused.
+    value += len(choice) * typical(problems.value, problems, b)
+    cost += len(choice) * typical(problems.cost, problems, b)
+    return value + float(raw.multiplier[b]) * cost
 
 
 def typical(array: np.ndarray, problems: Problems, b: int) -> float:

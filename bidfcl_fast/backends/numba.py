@@ -161,6 +161,10 @@ def _magnitude(dtype: np.dtype) -> np.ndarray:
     return np.array([np.iinfo(bits).max], bits)
 
 
+def _digits(dtype: np.dtype) -> int:
+    return int(np.finfo(dtype).nmant) + 1
+
+
 # --- Numbers ----------------------------------------------------------------------------------------------------------
 
 
@@ -244,15 +248,20 @@ class Listing(NamedTuple):
 class Solver:
     """One problem: the scales are given (several budgets of one instance share them), `choice` [N] is written."""
 
-    def __init__(self, instance: kernels.Instance, largest: np.ndarray, fill: bool, threads: int) -> None:
-        self.instance, self.fill, self.threads = instance, fill, threads
+    def __init__(
+        self, instance: kernels.Instance, largest: np.ndarray, costs_rounded: bool, fill: bool, threads: int
+    ) -> None:
+        self.instance, self.costs_rounded, self.fill, self.threads = instance, costs_rounded, fill, threads
+        self.largest = largest
         self.dtype = instance.value.dtype
-        self.value_scale, self.cost_scale = (kernels.scale_for(float(x)) for x in largest)
+        self.value_scale, self.cost_scale = (kernels.scale_for(float(x)) for x in largest[:2])
         self.numbers = np.arange(instance.items, dtype=self.dtype)
         self.to_own = self.cost_scale.shift - self.value_scale.shift  # from fixed-point slopes to the problem's own
 
     def run(self, out: MckpResult, b: int, budget: float, choice: np.ndarray, warm_start: float) -> None:
         self.out, self.b, self.choice = out, b, choice
+        out.value_unit[b] = _ldexp(1.0, -self.value_scale.shift) if self.largest[0] > 0 else 0.0
+        out.cost_unit[b] = _ldexp(1.0, -self.cost_scale.shift) if self.largest[1] > 0 else 0.0
         self.budget = _whole(kernels.floor_wide(self.cost_scale, budget))
         out.rows_read[b] = self.instance.users  # the scan
         levels = [Level(None, self.instance.users, Search(self.budget))]
@@ -320,7 +329,7 @@ class Solver:
             return outer
 
         order = np.argsort(-edges["slope"])
-        slope = np.ldexp(edges["slope"][order], self.to_own)
+        slope = edges["slope"][order]
         unit = _ldexp(1.0, -self.cost_scale.shift)
         cost = edges["cost"][order] * unit
         share = samples / level.count
@@ -343,12 +352,15 @@ class Solver:
         spare = int(1.25 * FILL_WINDOW * share + 8) if self.fill else 0
         low_at = max(low_at, split + spare)
 
+        def own(k: int) -> float:
+            return _ldexp(float(slope[k]), self.to_own)
+
         # A hair beyond the edges found: λ* may be one of the sampled slopes itself.
-        high = float(slope[min(high_at, len(slope) - 1)]) * (1 + 1e-6) if high_at > 0 else outer.high
-        low = float(slope[low_at]) * (1 - 1e-6) if low_at < len(slope) else outer.low
+        high = own(min(high_at, len(slope) - 1)) * (1 + 1e-6) if high_at > 0 else outer.high
+        low = own(low_at) * (1 - 1e-6) if low_at < len(slope) else outer.low
         asked = Bracket(max(low, outer.low), min(high, outer.high))
         if not math.isfinite(asked.high):
-            asked = asked._replace(high=max(float(slope[0]) * FIRST_HIGH, outer.low * 2))
+            asked = asked._replace(high=max(own(0) * FIRST_HIGH, outer.low * 2))
         return asked
 
     def sweep(self, level: Level, asked: Bracket) -> Level | None:
@@ -439,6 +451,9 @@ class Solver:
         if split < len(edges):
             e = edges[order[split]]
             bound += -(-int(e["value"]) * _whole(left) // int(e["cost"]))
+            # Costs that were rounded up, and the budget down, each hide at most λ* times a unit.
+            if self.costs_rounded:
+                bound += -(-int(e["value"]) * (self.instance.users + 1) // int(e["cost"]))
             out.multiplier[b] = kernels.slope_nearest(int(e["value"]), int(e["cost"]), self.to_own)
         if level.users is None:
             self.choice[:] = at
@@ -461,10 +476,23 @@ class Solver:
 
 
 def _scan(instance: kernels.Instance, threads: int) -> np.ndarray:
-    """The largest |value| and |cost|, NaN if there is one."""
+    """The largest |value| and |cost|, NaN if there is one, and the least |cost| that is not zero."""
     magnitude = _magnitude(instance.value.dtype)
     parts = for_chunks(instance.users, 8192, threads, lambda begin, end: kernels.scan(instance, begin, end, magnitude))
-    return np.max([np.zeros(2, instance.value.dtype), *parts], axis=0)
+    scans = np.array([np.zeros(3, instance.value.dtype), *parts])
+    least = scans[scans[:, 2] > 0, 2]
+    return np.append(scans[:, :2].max(axis=0), least.min(initial=np.inf)).astype(instance.value.dtype)
+
+
+def _costs_rounded(instance: kernels.Instance, largest: np.ndarray, threads: int) -> bool:
+    """Whether fixed point rounded any cost; reads the costs only if their magnitudes leave a doubt."""
+    scale = kernels.scale_for(float(largest[1]))
+    if not kernels.doubtful(scale, float(largest[1]), float(largest[2]), _digits(instance.value.dtype)):
+        return False
+    parts = for_chunks(
+        instance.users, 8192, threads, lambda begin, end: kernels.whole_units(instance, scale, begin, end)
+    )
+    return not all(parts)
 
 
 # --- The ops ----------------------------------------------------------------------------------------------------------
@@ -493,21 +521,24 @@ def mckp(problems: Problems, *, fill: bool, warm_start: np.ndarray | None = None
             problems.budget,
             fill,
             _magnitude(instance.value.dtype),
+            _digits(instance.value.dtype),
             out,
         )
 
     for_chunks(len(small), 1, threads, several)
     one_instance = batch == (0, 0, 0) and not problems.segmented
-    largest = None
+    largest = rounded = None
     for b in np.flatnonzero(users > DIRECT).tolist():
         one = _problem(instance, batch, problems, b)
         if largest is None or not one_instance:
-            largest = _scan(one, threads)
-        if not np.isfinite(largest).all():
+            largest, rounded = _scan(one, threads), None
+        if not np.isfinite(largest[:2]).all():
             out.status[b] = Status.NOT_FINITE
             continue
+        if rounded is None:
+            rounded = _costs_rounded(one, largest, threads)
         start = math.nan if warm_start is None else float(warm_start[b])
-        solver = Solver(one, largest, fill, threads)
+        solver = Solver(one, largest, rounded, fill, threads)
         solver.run(out, b, float(problems.budget[b]), out.choice_of(problems, b), start)
     return out
 
@@ -518,9 +549,9 @@ def frontier(problems: Problems) -> FrontierResult:
     instance = _problem(*_instance(problems), problems, 0)
     largest = _scan(instance, threads)
     nothing = np.zeros(0)
-    if not np.isfinite(largest).all():
+    if not np.isfinite(largest[:2]).all():
         return FrontierResult(Status.NOT_FINITE, nothing, nothing, nothing)
-    solver = Solver(instance, largest, False, threads)
+    solver = Solver(instance, largest, False, False, threads)
     edges, _, value, spend, closed = solver.list_edges(None, instance.users, ANYWHERE)
     if closed:
         return FrontierResult(Status.NO_OPEN_TREATMENT, nothing, nothing, nothing)

@@ -178,6 +178,14 @@ def share_up(value, left, cost):
 
 
 @jit
+def times_up(value, cost, count):
+    """⌈value·count/cost⌉ as a wide number, for a small count."""
+    quotient = value // cost
+    extra = share_up(count, value % cost, cost)
+    return carry((quotient >> 32) * count, (quotient & 0xFFFFFFFF) * count + extra)
+
+
+@jit
 def slope_nearest(value, cost, shift):
     """The double nearest to value/cost, times 2^shift (both positive)."""
     a, b = np.float64(value), np.float64(cost)
@@ -317,33 +325,62 @@ def list_edges(instance, users, whole, begin, end, value_scale, cost_scale, low,
 
 
 @jit
-def largest_bits(x, at, row, item, instance, begin, end, magnitude):
-    """The largest |x| of open cells as the integer that holds it: infinity and NaN compare above every number."""
-    largest = np.int64(0)
+def magnitudes(x, at, row, item, instance, begin, end, all_but_sign):
+    """The largest |x| of open cells and the least that is not zero, as the integers that hold them: those compare alike,
+    with infinity and NaN above every number."""
+    largest, least = np.int64(0), np.int64(all_but_sign)
     if item == 1 and row == instance.items and not instance.masked:
         rows = x[at + begin * row : at + end * row]
         for k in range(len(rows)):
-            largest = max(largest, rows[k] & magnitude)
-        return largest
+            bits = rows[k] & all_but_sign
+            largest = max(largest, bits)
+            least = min(least, bits if bits > 0 else all_but_sign)
+        return largest, least
     for i in range(begin, end):
         for j in range(instance.items):
             if not instance.masked or instance.open[instance.open_at + i * instance.open_row + j * instance.open_item]:
-                largest = max(largest, x[at + i * row + j * item] & magnitude)
-    return largest
+                bits = x[at + i * row + j * item] & all_but_sign
+                largest = max(largest, bits)
+                least = min(least, bits if bits > 0 else all_but_sign)
+    return largest, least
 
 
 @jit
 def scan(instance, begin, end, magnitude):
-    """The largest |value| and |cost|; `magnitude` [1] holds all bits but the sign, in the integer of the same width."""
-    out = np.empty(2, magnitude.dtype)
-    v, c, all_but_sign = instance.value.view(magnitude.dtype), instance.cost.view(magnitude.dtype), magnitude[0]
-    out[0] = largest_bits(
-        v, instance.value_at, instance.value_row, instance.value_item, instance, begin, end, all_but_sign
+    """The largest |value|, the largest |cost|, and the least |cost| that is not zero (NaN if none is).
+
+    `magnitude` [1] holds all bits but the sign, in the integer of the same width.
+    """
+    out = np.empty(3, magnitude.dtype)
+    x = instance.value.view(magnitude.dtype)
+    out[0], _ = magnitudes(
+        x, instance.value_at, instance.value_row, instance.value_item, instance, begin, end, magnitude[0]
     )
-    out[1] = largest_bits(
-        c, instance.cost_at, instance.cost_row, instance.cost_item, instance, begin, end, all_but_sign
+    x = instance.cost.view(magnitude.dtype)
+    out[1], out[2] = magnitudes(
+        x, instance.cost_at, instance.cost_row, instance.cost_item, instance, begin, end, magnitude[0]
     )
     return out.view(instance.value.dtype)
+
+
+@jit
+def whole_units(instance, scale, begin, end):
+    """Whether every open cost is a whole number of units. A double of 2^52 or more always is."""
+    for i in range(begin, end):
+        for j in range(instance.items):
+            if instance.masked and not instance.open[instance.open_at + i * instance.open_row + j * instance.open_item]:
+                continue
+            x = instance.cost[instance.cost_at + i * instance.cost_row + j * instance.cost_item]
+            size = abs(np.float64(x)) * scale.factor * scale.factor_too
+            if size < 2.0**52 and (np.floor(size) != size or (size == 0 and x != 0)):
+                return False
+    return True
+
+
+@jit
+def doubtful(cost_scale, largest, least, digits):
+    """Whether some cost may be no whole number of units; `digits` are the bits of a mantissa."""
+    return largest > 0 and least < math.ldexp(1.0, digits - 1 - cost_scale.shift)
 
 
 # Users of a block, side by side as lanes: the loops over them compile to vector instructions. A block's columns and its
@@ -649,7 +686,7 @@ def sort_window(edges, order, split, window):
 
 
 @jit
-def solve_small(instance, batch, which, begin, end, start, stop, budget, fill, magnitude, out):
+def solve_small(instance, batch, which, begin, end, start, stop, budget, fill, magnitude, digits, out):
     """The problems which[begin:end], each by listing all its edges; `out` is filled in place."""
     nobody = np.empty((0, 3), np.int32)
     for k in range(begin, end):
@@ -679,6 +716,8 @@ def solve_small(instance, batch, which, begin, end, start, stop, budget, fill, m
             out.status[b] = NOT_FINITE
             continue
         value_scale, cost_scale = scale_for(np.float64(largest[0])), scale_for(np.float64(largest[1]))
+        out.value_unit[b] = math.ldexp(1.0, -value_scale.shift) if largest[0] > 0 else 0.0
+        out.cost_unit[b] = math.ldexp(1.0, -cost_scale.shift) if largest[1] > 0 else 0.0
         choice = np.empty(users, np.int32)
         edges, value, spend, closed = list_edges(
             rows, nobody, True, 0, users, value_scale, cost_scale, 0.0, np.inf, choice
@@ -702,6 +741,10 @@ def solve_small(instance, batch, which, begin, end, start, stop, budget, fill, m
             e = edges[order[split]]
             extra = share_up(e.value, (left[0] << 32) + left[1], e.cost)
             bound = carry(value[0] + (extra >> 32), value[1] + (extra & 0xFFFFFFFF))
+            # Costs that were rounded up, and the budget down, each hide at most λ* times a unit.
+            if doubtful(cost_scale, largest[1], largest[2], digits) and not whole_units(rows, cost_scale, 0, users):
+                hidden = times_up(e.value, e.cost, users + 1)
+                bound = carry(bound[0] + hidden[0], bound[1] + hidden[1])
             out.multiplier[b] = slope_nearest(e.value, e.cost, cost_scale.shift - value_scale.shift)
         window = min(len(edges) - split, FILL_WINDOW) if fill else 0
         if window > 0:
