@@ -293,9 +293,10 @@ class Solver:
             )
 
         parts = for_chunks(count, 1024, self.threads, chunk)
-        edges = [part[0] for part in parts]
+        # As bytes: NumPy compares the fields of records one by one before it joins them.
+        joined = np.concatenate([np.empty(0, np.uint8), *(part[0].view(np.uint8) for part in parts)])
         return Listing(
-            edges[0] if len(edges) == 1 else np.concatenate([np.empty(0, kernels.EDGE), *edges]),
+            joined.view(kernels.EDGE),
             at,
             sum(_whole(part[1]) for part in parts),
             sum(_whole(part[2]) for part in parts),
@@ -339,8 +340,8 @@ class Solver:
         split = int(np.searchsorted(taken, target, side="right"))
 
         # Each sampled user's spend, to learn how far a sample's total strays.
-        bought = edges[order[:split]]
-        spend = np.bincount(np.searchsorted(users[:, 0], bought["user"]), bought["cost"] * unit, samples).astype(float)
+        visited = np.searchsorted(users[:, 0], edges["user"])  # rising, as the edges lie
+        spend = np.bincount(visited[order[:split]], cost[:split], samples).astype(float)
         if level.users is None:
             x, at = self.instance, np.maximum(listing.at, 0)
             start = x.cost[x.cost_at + users[:, 0].astype(np.intp) * x.cost_row + at * x.cost_item]
