@@ -213,13 +213,13 @@ class Search:
     deviations: float = DEVIATIONS
 
     def tell(self, asked: Bracket, spend_low: int, spend_high: int) -> bool:
-        """The exact spends at the two ends; True if λ* lies between."""
+        """The exact spends at the two ends; True if λ* lies between. `outer` then stays as it is: should the next level
+        miss an edge, this one must be able to list more than that one did."""
         if spend_high > self.budget:
             self.outer = self.outer._replace(low=asked.high)
         elif spend_low <= self.budget and asked.low > 0:
             self.outer = self.outer._replace(high=asked.low)
         else:
-            self.outer, self.deviations = asked, DEVIATIONS
             return True
         self.deviations *= 4
         return False
@@ -408,7 +408,8 @@ class Solver:
                 level.spend_high = cost + at_low
             return None
         active = np.concatenate([part[0] for part in parts])
-        return Level(active, len(active), replace(level.search), level.value + value, cost, cost + at_high)
+        search = Search(self.budget, asked)
+        return Level(active, len(active), search, level.value + value, cost, cost + at_high)
 
     def finish(self, level: Level) -> bool:
         """The exact end: buy the listed edges from the steepest down. False if the list may miss an edge that matters."""
