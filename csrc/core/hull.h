@@ -51,16 +51,18 @@ constexpr std::int64_t kClosed = std::int64_t{1} << 62;
 template <class T>
 BIDFCL_HD void quantise(const RowView<T>& row, const FixedPoint& value_scale, const FixedPoint& cost_scale,
                         FixedRow& out) {
-  for (int j = 0; j < row.items; ++j) {
-    out.value[j] = value_scale(row.value_at(j));
-    out.cost[j] = cost_scale(row.cost_at(j));
+  if (row.open == nullptr) {
+    for (int j = 0; j < row.items; ++j) {
+      out.value[j] = value_scale(row.value_at(j));
+      out.cost[j] = cost_scale(row.cost_at(j));
+    }
+    return;
   }
-  if (row.open != nullptr)
-    for (int j = 0; j < row.items; ++j)
-      if (!row.open_at(j)) {
-        out.value[j] = -kClosed;
-        out.cost[j] = kClosed;
-      }
+  for (int j = 0; j < row.items; ++j) {
+    const bool open = row.open_at(j);  // what stands in a closed cell may not even be a number
+    out.value[j] = open ? value_scale(row.value_at(j)) : -kClosed;
+    out.cost[j] = open ? cost_scale(row.cost_at(j)) : kClosed;
+  }
 }
 
 // Where a hull starts: least cost, then largest value, then smallest index; -1 if nothing is open.

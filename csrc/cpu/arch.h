@@ -56,9 +56,22 @@ struct EdgeRun {
 // The largest magnitudes of open cells; `finite` is false if any of them is NaN or infinite.
 struct Largest {
   double value = 0, cost = 0;
-  double least_cost = 0;  // the least magnitude of a cost that is not zero
+  double least_value = 0, least_cost = 0;  // the least magnitudes that are not zero
   bool finite = true;
+
+  void join(const Largest& other) {
+    value = other.value > value ? other.value : value;
+    cost = other.cost > cost ? other.cost : cost;
+    least_value = least_value == 0 || (other.least_value > 0 && other.least_value < least_value) ? other.least_value
+                                                                                                 : least_value;
+    least_cost =
+        least_cost == 0 || (other.least_cost > 0 && other.least_cost < least_cost) ? other.least_cost : least_cost;
+    finite &= other.finite;
+  }
 };
+
+// Users scanned and swept together, while their rows are in cache.
+constexpr std::int64_t kBlock = 1024;
 
 // Listed users lie far apart: the machine cannot guess where, so it is told this many users ahead.
 constexpr std::int64_t kAhead = 32;

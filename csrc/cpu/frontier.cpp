@@ -24,7 +24,7 @@ template <class T>
 Frontier build(const Problems& p, int threads) {
   Frontier out;
   const InstanceView<T> instance = instance_of<T>(p, 0);
-  const Largest largest = scan(instance, threads);
+  const Largest largest = survey(instance, threads).largest;
   if (!largest.finite) {
     out.status = kNotFinite;
     return out;

@@ -25,25 +25,16 @@ void solve(const Problems& p, MckpOptions options, const Plans& out) {
   const bool one_instance = p.value_stride[0] == 0 && p.cost_stride[0] == 0 && p.open_stride[0] == 0 &&
                             std::all_of(p.start, p.start + p.count, [&](std::int64_t s) { return s == p.start[0]; }) &&
                             std::all_of(p.stop, p.stop + p.count, [&](std::int64_t s) { return s == p.stop[0]; });
-  const Largest shared = one_instance && p.count > 0 ? scan(instance_of<T>(p, 0), options.threads) : Largest{};
-  const bool shared_rounded =
-      one_instance && shared.finite && costs_rounded(instance_of<T>(p, 0), shared, options.threads);
+  const bool shares = one_instance && p.count > 1;
+  const Survey shared = shares ? survey(instance_of<T>(p, 0), options.threads) : Survey{};
 
   const std::int64_t grain = std::max<std::int64_t>(1, std::min<std::int64_t>(16, p.count / (4 * options.threads)));
   for_chunks(p.count, grain, wide ? options.threads : 1, [&](std::int64_t, std::int64_t begin, std::int64_t end) {
     for (std::int64_t b = begin; b < end; ++b) {
       const InstanceView<T> instance = instance_of<T>(p, b);
-      const Largest largest = one_instance ? shared : scan(instance, within);
-      Solution s{};
-      s.multiplier = s.value = s.spend = s.dual_bound = s.gap = s.least_budget = s.value_unit = s.cost_unit =
-          std::nan("");
-      s.status = kNotFinite;
       std::int32_t* choice = out.choice + b * out.choice_stride + p.start[b];
-      if (largest.finite) {
-        const bool rounded = one_instance ? shared_rounded : costs_rounded(instance, largest, within);
-        Solver<T> solver(instance, largest, rounded, p.budget[b], options.fill, within, choice);
-        s = solver.run(p.warm_start ? p.warm_start[b] : std::nan(""));
-      }
+      Solver<T> solver(instance, p.budget[b], options.fill, within, choice);
+      const Solution s = solver.run(shares ? &shared : nullptr, p.warm_start ? p.warm_start[b] : std::nan(""));
       if (s.status != kSolved) std::fill(choice, choice + instance.users, -1);
       out.multiplier[b] = s.multiplier;
       out.value[b] = s.value;

@@ -38,6 +38,11 @@ struct Magnitudes {
     std::memcpy(&bits, &x, sizeof bits);
     return bits & (~Bits{0} >> 1);
   }
+  BIDFCL_HD void take(T x) {
+    const Bits bits = of(x), below = bits - 1;
+    largest = bits > largest ? bits : largest;
+    least = below < least ? below : least;
+  }
   static double number(Bits bits) {
     T x;
     std::memcpy(&x, &bits, sizeof x);
@@ -49,21 +54,15 @@ template <class T>
 Largest scan(const InstanceView<T>& in, std::int64_t begin, std::int64_t end) {
   using M = Magnitudes<T>;
   M value, cost;
-  each_open_cell(in, in.value, in.value_row, in.value_item, begin, end, [&](T x) {
-    const auto bits = M::of(x);
-    value.largest = bits > value.largest ? bits : value.largest;
-  });
-  each_open_cell(in, in.cost, in.cost_row, in.cost_item, begin, end, [&](T x) {
-    const auto bits = M::of(x), below = static_cast<typename M::Bits>(bits - 1);
-    cost.largest = bits > cost.largest ? bits : cost.largest;
-    cost.least = below < cost.least ? below : cost.least;
-  });
+  each_open_cell(in, in.value, in.value_row, in.value_item, begin, end, [&](T x) { value.take(x); });
+  each_open_cell(in, in.cost, in.cost_row, in.cost_item, begin, end, [&](T x) { cost.take(x); });
   Largest out;
   out.finite =
       value.largest <= M::of(std::numeric_limits<T>::max()) && cost.largest <= M::of(std::numeric_limits<T>::max());
   if (!out.finite) return out;
   out.value = M::number(value.largest);
   out.cost = M::number(cost.largest);
+  out.least_value = value.largest > 0 ? M::number(value.least + 1) : 0;
   out.least_cost = cost.largest > 0 ? M::number(cost.least + 1) : 0;
   return out;
 }

@@ -27,6 +27,12 @@ std::int64_t spread(std::int64_t k, std::int64_t samples, std::int64_t count) {
   return std::min(at, count - 1);
 }
 
+// Whether every number of type T down to `least` is a whole number of units.
+template <class T>
+bool whole(double least, const FixedPoint& scale) {
+  return least == 0 || least >= std::ldexp(scale.nearest(1), std::numeric_limits<T>::digits - 1);
+}
+
 // An end of a bracket as a number of the row's own type, moved outwards; false if it has none.
 template <class T>
 bool outward(double x, double towards, T& out) {
@@ -40,32 +46,44 @@ bool outward(double x, double towards, T& out) {
 }  // namespace
 
 template <class T>
-Solver<T>::Solver(const InstanceView<T>& instance, const Largest& largest, bool costs_rounded, double budget, bool fill,
-                  int threads, std::int32_t* choice)
-    : instance_(instance),
-      value_scale_(FixedPoint::for_largest(largest.value)),
-      cost_scale_(FixedPoint::for_largest(largest.cost)),
-      budget_(cost_scale_.floor(budget)),
-      costs_rounded_(costs_rounded),
-      fill_(fill),
-      threads_(threads),
-      choice_(choice) {
-  out_.value_unit = largest.value > 0 ? value_scale_.nearest(1) : 0;
-  out_.cost_unit = largest.cost > 0 ? cost_scale_.nearest(1) : 0;
+Solver<T>::Solver(const InstanceView<T>& instance, double budget, bool fill, int threads, std::int32_t* choice)
+    : instance_(instance), budget_asked_(budget), fill_(fill), threads_(threads), choice_(choice) {
   out_.multiplier = out_.value = out_.spend = out_.dual_bound = out_.gap = out_.least_budget = std::nan("");
+  out_.value_unit = out_.cost_unit = std::nan("");
 }
 
 template <class T>
-Solution Solver<T>::run(double warm_start) {
-  out_.rows_read = instance_.users;  // the scan
-  std::vector<Level> levels(1);
-  levels[0].all = true;
+void Solver<T>::know(const Survey& survey) {
+  survey_ = survey;
+  value_scale_ = FixedPoint::for_largest(survey.largest.value);
+  cost_scale_ = FixedPoint::for_largest(survey.largest.cost);
+  budget_ = cost_scale_.floor(budget_asked_);
+  out_.value_unit = survey.largest.value > 0 ? value_scale_.nearest(1) : 0;
+  out_.cost_unit = survey.largest.cost > 0 ? cost_scale_.nearest(1) : 0;
+}
+
+template <class T>
+Solution Solver<T>::run(const Survey* survey, double warm_start) {
+  Level top;
+  top.all = true;
+  std::vector<Level> levels(1, top);
+  if (survey != nullptr) {
+    know(*survey);
+  } else if (!start_unsurveyed(levels, warm_start)) {
+    levels.assign(1, top);
+    know(bidfcl::survey(instance_, threads_));
+    out_.rows_read += instance_.users;
+  }
+  if (!survey_.largest.finite) {
+    out_.status = kNotFinite;
+    return out_;
+  }
   levels[0].search.budget = budget_;
 
   for (int step = 0; step < 24 && levels.back().count(instance_) > kDirect; ++step) {
     Level& level = levels.back();
     const Bracket outer = level.search.outer;
-    const Bracket asked = propose(level, levels.size() == 1 && step == 0 ? warm_start : std::nan(""));
+    const Bracket asked = propose(level, level.all && out_.sweeps == 0 ? warm_start : std::nan(""));
     if (!std::isfinite(asked.high) || (asked.low <= outer.low && asked.high >= outer.high)) break;
     Level next;
     if (!sweep(level, asked, next)) continue;
@@ -77,18 +95,48 @@ Solution Solver<T>::run(double warm_start) {
   return out_;
 }
 
-// A bracket around λ*, read off a sample of the level's users (or off a multiplier that the caller trusts).
+// The scan and the first sweep in one read. The scales are guessed from a sample, with room above. If every number
+// turns out to lie within them and to be a whole number of units, the sums are exact, and only the unit changes.
 template <class T>
-Bracket Solver<T>::propose(const Level& level, double warm_start) {
-  const Bracket outer = level.search.outer;
-  if (warm_start > 0 && std::isfinite(warm_start)) return {warm_start * (1 - 1.0 / 64), warm_start * (1 + 1.0 / 64)};
+bool Solver<T>::start_unsurveyed(std::vector<Level>& levels, double warm_start) {
+  constexpr double kRoom = 256;
+  Level& top = levels[0];
+  if (sizeof(T) != 4 || instance_.users <= kDirect) return false;  // a double's digits leave no room for a guess
+  Survey guess;
+  for (const Active& a : sample(top)) guess.largest.join(arch().kernels<T>().scan(instance_, a.user, a.user + 1));
+  if (!guess.largest.finite || guess.largest.value == 0 || guess.largest.cost == 0) return false;
+  guess.largest.value *= kRoom;
+  guess.largest.cost *= kRoom;
+  know(guess);
+  top.search.budget = budget_;
+  const Bracket asked = propose(top, warm_start);
+  if (!std::isfinite(asked.high) || (asked.low <= 0 && std::isinf(asked.high))) return false;
+  bool surveyed = false;
+  Level next;
+  if (sweep(top, asked, next, &surveyed)) levels.push_back(std::move(next));
+  return surveyed;
+}
 
+// Users spread over a level, as a sample.
+template <class T>
+std::vector<Active> Solver<T>::sample(const Level& level) const {
   const std::int64_t count = level.count(instance_), samples = std::min(kSample, count);
   std::vector<Active> users(static_cast<std::size_t>(samples));
   for (std::int64_t k = 0; k < samples; ++k) {
     const std::int64_t n = spread(k, samples, count);
     users[static_cast<std::size_t>(k)] = level.all ? Active{static_cast<std::int32_t>(n), -1, -1} : level.users[n];
   }
+  return users;
+}
+
+// A bracket around λ*, read off a sample of the level's users (or off a multiplier that the caller trusts).
+template <class T>
+Bracket Solver<T>::propose(const Level& level, double warm_start) {
+  const Bracket outer = level.search.outer;
+  if (warm_start > 0 && std::isfinite(warm_start)) return {warm_start * (1 - 1.0 / 64), warm_start * (1 + 1.0 / 64)};
+
+  const std::vector<Active> users = sample(level);
+  const std::int64_t count = level.count(instance_), samples = static_cast<std::int64_t>(users.size());
   const EdgeList list = this->list(users.data(), samples, outer, threads_);
   out_.rows_read += samples;
 
@@ -133,8 +181,9 @@ Bracket Solver<T>::propose(const Level& level, double warm_start) {
 }
 
 // One pass over the level's users at both ends of `asked`; true if λ* is inside, and then `next` is what stays open.
+// With `surveyed`, the pass scans as well: that becomes true if the guessed scales served, and the true ones are known.
 template <class T>
-bool Solver<T>::sweep(Level& level, Bracket asked, Level& next) {
+bool Solver<T>::sweep(Level& level, Bracket asked, Level& next, bool* surveyed) {
   SweepJob<T> job{instance_, level.list(), {}, value_scale_, cost_scale_, choice_};
   if (!outward(asked.low, -1, job.ends.low) || !outward(asked.high, +1, job.ends.high)) {
     level.search.outer.low = std::max(level.search.outer.low, asked.low);  // beyond the type: finish from here
@@ -154,13 +203,28 @@ bool Solver<T>::sweep(Level& level, Bracket asked, Level& next) {
     SweepTotals settled;
     int128 low = 0, high = 0;  // spends of the active users at the two ends
     std::vector<Active> active;
+    Largest largest;
+    bool usable = true;
   };
   std::vector<Part> parts(chunks);
   const Kernels<T>& kernels = arch().kernels<T>();
   for_chunks(count, kChunk, threads_, [&](std::int64_t k, std::int64_t begin, std::int64_t end) {
     Part& part = parts[static_cast<std::size_t>(k)];
     std::vector<Active> found(static_cast<std::size_t>(end - begin));
-    found.resize(static_cast<std::size_t>(kernels.sweep(job, begin, end, part.settled, found.data())));
+    // To scan and sweep in one read of memory, blocks must stay in cache in between.
+    const std::int64_t block = surveyed == nullptr ? end - begin : kBlock;
+    std::int64_t open = 0;
+    for (std::int64_t at = begin; at < end; at += block) {
+      const std::int64_t stop = std::min(end, at + block);
+      if (surveyed != nullptr) {
+        part.largest.join(kernels.scan(instance_, at, stop));
+        part.usable = part.largest.finite && part.largest.value <= survey_.largest.value &&
+                      part.largest.cost <= survey_.largest.cost;
+        if (!part.usable) return;
+      }
+      open += kernels.sweep(job, at, stop, part.settled, found.data() + open);
+    }
+    found.resize(static_cast<std::size_t>(open));
     for (const Active& a : found) {
       const RowView<T> row = instance_.row(a.user);
       if (a.low >= 0 && a.high >= 0) {
@@ -189,6 +253,22 @@ bool Solver<T>::sweep(Level& level, Bracket asked, Level& next) {
     low += part.low;
     high += part.high;
     active += part.active.size();
+  }
+  if (surveyed != nullptr) {
+    Survey truth;
+    bool usable = true;
+    for (const Part& part : parts) {
+      truth.largest.join(part.largest);
+      usable &= part.usable;
+    }
+    const FixedPoint value_guess = value_scale_, cost_guess = cost_scale_;
+    if (!usable || !whole<T>(truth.largest.least_value, value_guess) || !whole<T>(truth.largest.least_cost, cost_guess))
+      return false;
+    know(truth);
+    level.search.budget = budget_;
+    next.value *= int128{1} << (value_scale_.shift - value_guess.shift);
+    for (int128* sum : {&next.cost, &low, &high}) *sum *= int128{1} << (cost_scale_.shift - cost_guess.shift);
+    *surveyed = true;
   }
   const Verdict verdict = level.search.tell(asked, next.cost + low, next.cost + high);
   if (verdict == Verdict::kTooHigh) level.spend_high = next.cost + low;
@@ -254,7 +334,7 @@ bool Solver<T>::finish(const Level& level) {
     const int128 left = budget_ - spend;
     bound += (static_cast<int128>(e.value) * left + (e.cost - 1)) / e.cost;
     // Costs that were rounded up, and the budget down, each hide at most λ* times a unit.
-    if (costs_rounded_) bound += (static_cast<int128>(e.value) * (instance_.users + 1) + (e.cost - 1)) / e.cost;
+    if (survey_.costs_rounded) bound += (static_cast<int128>(e.value) * (instance_.users + 1) + (e.cost - 1)) / e.cost;
     multiplier = slope_nearest(e.value, e.cost, value_scale_, cost_scale_);
   }
 
@@ -297,39 +377,26 @@ void Solver<T>::report(int128 value, int128 spend, int128 bound, double multipli
 }
 
 template <class T>
-Largest scan(const InstanceView<T>& instance, int threads) {
+Survey survey(const InstanceView<T>& instance, int threads) {
   std::vector<Largest> parts(static_cast<std::size_t>((instance.users + kChunk - 1) / kChunk));
   for_chunks(instance.users, kChunk, threads, [&](std::int64_t k, std::int64_t begin, std::int64_t end) {
     parts[static_cast<std::size_t>(k)] = arch().kernels<T>().scan(instance, begin, end);
   });
-  Largest out;
-  for (const Largest& part : parts) {
-    out.value = std::max(out.value, part.value);
-    out.cost = std::max(out.cost, part.cost);
-    if (part.least_cost > 0 && !(out.least_cost > 0 && out.least_cost <= part.least_cost))
-      out.least_cost = part.least_cost;
-    out.finite &= part.finite;
-  }
-  return out;
-}
-
-template <class T>
-bool costs_rounded(const InstanceView<T>& instance, const Largest& largest, int threads) {
-  const FixedPoint scale = FixedPoint::for_largest(largest.cost);
-  const double last_digit = std::ldexp(1.0, std::numeric_limits<T>::digits - 1) * scale.nearest(1);
-  if (largest.cost == 0 || largest.least_cost >= last_digit) return false;
-  std::atomic<bool> whole{true};
+  Survey out;
+  for (const Largest& part : parts) out.largest.join(part);
+  const FixedPoint scale = FixedPoint::for_largest(out.largest.cost);
+  if (!out.largest.finite || whole<T>(out.largest.least_cost, scale)) return out;
+  std::atomic<bool> broken{false};
   for_chunks(instance.users, kChunk, threads, [&](std::int64_t, std::int64_t begin, std::int64_t end) {
-    if (whole && !arch().kernels<T>().whole_units(instance, scale, begin, end)) whole = false;
+    if (!broken && !arch().kernels<T>().whole_units(instance, scale, begin, end)) broken = true;
   });
-  return !whole;
+  out.costs_rounded = broken;
+  return out;
 }
 
 template class Solver<float>;
 template class Solver<double>;
-template Largest scan(const InstanceView<float>&, int);
-template Largest scan(const InstanceView<double>&, int);
-template bool costs_rounded(const InstanceView<float>&, const Largest&, int);
-template bool costs_rounded(const InstanceView<double>&, const Largest&, int);
+template Survey survey(const InstanceView<float>&, int);
+template Survey survey(const InstanceView<double>&, int);
 
 }  // namespace bidfcl

@@ -15,19 +15,26 @@ struct Solution {
   std::int64_t rows_read, sweeps, active;
 };
 
-// One problem: scales are given (several budgets of one instance share them), `choice` [N] is written.
+// What a scan of an instance teaches; several budgets of one instance share it.
+struct Survey {
+  Largest largest;
+  bool costs_rounded = false;  // fixed point rounds some cost
+};
+
+// One problem; `choice` [N] is written.
 template <class T>
 class Solver {
  public:
-  Solver(const InstanceView<T>& instance, const Largest& largest, bool costs_rounded, double budget, bool fill,
-         int threads, std::int32_t* choice);
-  Solution run(double warm_start);
+  Solver(const InstanceView<T>& instance, double budget, bool fill, int threads, std::int32_t* choice);
+
+  // `survey` may be null: then the first sweep does the scan's work on the way, if it can.
+  Solution run(const Survey* survey, double warm_start);
 
  private:
   // The users still open after some sweeps, what the others cost, and where λ* is known to be.
   struct Level {
     std::vector<Active> users;
-    bool all;                    // every user; `users` is empty
+    bool all = false;            // every user; `users` is empty
     int128 value = 0, cost = 0;  // of the users settled before
     int128 spend_high = 0;       // of everybody at search.outer.high; known below the top
     Search search;
@@ -37,8 +44,11 @@ class Solver {
     const Active* list() const { return all ? nullptr : users.data(); }
   };
 
+  void know(const Survey& survey);
+  bool start_unsurveyed(std::vector<Level>& levels, double warm_start);
+  std::vector<Active> sample(const Level& level) const;
   Bracket propose(const Level& level, double warm_start);
-  bool sweep(Level& level, Bracket asked, Level& next);
+  bool sweep(Level& level, Bracket asked, Level& next, bool* surveyed = nullptr);
   bool finish(const Level& level);
   bool retry(const Level& level);
   void report(int128 value, int128 spend, int128 bound, double multiplier);
@@ -47,20 +57,18 @@ class Solver {
   }
 
   InstanceView<T> instance_;
-  FixedPoint value_scale_, cost_scale_;
-  int128 budget_;
-  bool costs_rounded_, fill_;
+  double budget_asked_;
+  Survey survey_;
+  FixedPoint value_scale_{}, cost_scale_{};
+  int128 budget_ = 0;
+  bool fill_;
   int threads_;
   std::int32_t* choice_;
   Solution out_{};
 };
 
-// The largest magnitudes of an instance, read in parallel.
+// Reads an instance once, in parallel; the costs once more if their magnitudes leave a doubt whether any is rounded.
 template <class T>
-Largest scan(const InstanceView<T>& instance, int threads);
-
-// Whether fixed point rounded any cost; reads the costs only if their magnitudes leave a doubt.
-template <class T>
-bool costs_rounded(const InstanceView<T>& instance, const Largest& largest, int threads);
+Survey survey(const InstanceView<T>& instance, int threads);
 
 }  // namespace bidfcl
