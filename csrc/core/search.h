@@ -84,8 +84,7 @@ inline Bracket suggest(SampleEdge* edges, std::size_t count, std::size_t split, 
   // A hair beyond the edges found: λ* may be one of the sampled slopes itself.
   const std::size_t high = first_beyond(edges, 0, split, steeper, cost, target - deviation);
   if (high > 0 && count > 0) out.high = edges[high < count ? high : count - 1].slope * (1 + 1e-6);
-  std::size_t low = first_beyond(edges, split, count, steeper, cost, left + deviation) + 1;
-  if (low < split + spare) low = split + spare;
+  const std::size_t low = first_beyond(edges, split, count, steeper, cost, left + deviation) + 1 + spare;
   if (low < count) {
     std::nth_element(edges + split, edges + low, edges + count, steeper);
     out.low = edges[low].slope * (1 - 1e-6);

@@ -270,10 +270,12 @@ bool Solver<T>::sweep(Level& level, Bracket asked, Level& next, bool* surveyed) 
     for (int128* sum : {&next.cost, &low, &high}) *sum *= int128{1} << (cost_scale_.shift - cost_guess.shift);
     *surveyed = true;
   }
+  const Search before = level.search;
   const Verdict verdict = level.search.tell(asked, next.cost + low, next.cost + high);
   if (verdict == Verdict::kTooHigh) level.spend_high = next.cost + low;
   if (verdict != Verdict::kInside) return false;
   next.search = level.search;
+  level.search = before;  // should the next level miss an edge, this one still knows of more
   next.search.deviations = kDeviations;
   next.spend_high = next.cost + high;
   next.users.reserve(active);
