@@ -57,7 +57,7 @@ class _Call:
 
 def mckp(problems: Problems, fill: bool, threads: int, warm_start: np.ndarray | None) -> MckpResult:
     """Solve every problem with the C++ kernels (the GIL is released)."""
-    out = MckpResult.empty(problems)
+    out = MckpResult.empty(problems, undecided=False)
     call = _Call(problems, warm_start)
     stride = 0 if problems.segmented else out.choice.shape[1]
     module().mckp(call.problems, fill, threads, stride, *(field.ctypes.data for field in out))

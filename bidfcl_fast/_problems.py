@@ -45,8 +45,13 @@ class MckpResult(NamedTuple):
     active: np.ndarray  # [B] int64
 
     @classmethod
-    def empty(cls, problems: Problems) -> MckpResult:
+    def empty(cls, problems: Problems, *, undecided: bool = True) -> MckpResult:
+        """Nothing known yet. `undecided=False` leaves `choice` unwritten, for a backend that writes all of it."""
         b, n = problems.value.shape[:2]
+
+        choice = np.empty((1 if problems.segmented else b, n), np.int32)
+        if undecided:
+            choice.fill(-1)
 
         def unknown() -> np.ndarray:
             return np.full(b, np.nan)
@@ -55,7 +60,7 @@ class MckpResult(NamedTuple):
             return np.zeros(b, np.int64)
 
         return cls(
-            choice=np.full((1 if problems.segmented else b, n), -1, np.int32),
+            choice=choice,
             multiplier=unknown(),
             value=unknown(),
             spend=unknown(),

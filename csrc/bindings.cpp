@@ -83,5 +83,4 @@ PYBIND11_MODULE(_C, m) {
 
   m.def("arch_name", &bidfcl::arch_name);
   m.def("compiler_name", &bidfcl::compiler_name);
-  m.def("has_threads", &bidfcl::has_threads);
 }

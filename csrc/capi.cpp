@@ -18,12 +18,4 @@ const char* compiler_name() {
 #endif
 }
 
-bool has_threads() {
-#if defined(_OPENMP)
-  return true;
-#else
-  return false;
-#endif
-}
-
 }  // namespace bidfcl

@@ -62,9 +62,8 @@ void* frontier_new(const Problems& problems, int threads);
 FrontierArrays frontier_arrays(const void* handle);
 void frontier_free(void* handle);
 
-// What this build is: the instruction set in use, the compiler, whether it has threads.
+// What this build is: the instruction set in use, the compiler.
 const char* arch_name();
 const char* compiler_name();
-bool has_threads();
 
 }  // namespace bidfcl

@@ -1,4 +1,4 @@
-"""The C++ backend: AVX-512, AVX2 or plain kernels, chosen when the library is loaded, and OpenMP threads."""
+"""The C++ backend: AVX-512, AVX2 or plain kernels, chosen when the library is loaded, and threads of its own."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _why(error: ImportError) -> str:
 
 def describe() -> str:
     c = _native.module()
-    return f"{c.compiler_name()}, {c.arch_name()} kernels, {'OpenMP' if c.has_threads() else 'one thread'}"
+    return f"{c.compiler_name()}, {c.arch_name()} kernels, up to {threads()} threads"
 
 
 def mckp(problems: Problems, *, fill: bool, warm_start: np.ndarray | None = None) -> MckpResult:

@@ -3,25 +3,24 @@
 #pragma once
 
 #include <cstdint>
-#include <exception>
+
+#include "threads.h"
 
 namespace bidfcl {
 
+// body(k, begin, end) for every chunk k.
 template <class Body>
 void for_chunks(std::int64_t n, std::int64_t chunk, int threads, const Body& body) {
-  const std::int64_t chunks = (n + chunk - 1) / chunk;
-  std::exception_ptr failure;
-#pragma omp parallel for schedule(dynamic, 1) num_threads(threads) if (threads > 1 && chunks > 1)
-  for (std::int64_t k = 0; k < chunks; ++k) {
-    const std::int64_t begin = k * chunk, end = begin + chunk < n ? begin + chunk : n;
-    try {
-      body(k, begin, end);
-    } catch (...) {  // memory, in practice; it must not cross the parallel region
-#pragma omp critical(bidfcl_failure)
-      failure = std::current_exception();
-    }
-  }
-  if (failure) std::rethrow_exception(failure);
+  struct Context {
+    const Body& body;
+    std::int64_t n, chunk;
+  } context{body, n, chunk};
+  const auto call = [](void* given, std::int64_t k) {
+    const Context& c = *static_cast<const Context*>(given);
+    const std::int64_t begin = k * c.chunk;
+    c.body(k, begin, begin + c.chunk < c.n ? begin + c.chunk : c.n);
+  };
+  run_parallel((n + chunk - 1) / chunk, threads, call, &context);
 }
 
 }  // namespace bidfcl

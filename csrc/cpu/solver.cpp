@@ -12,7 +12,8 @@ namespace bidfcl {
 namespace {
 
 constexpr std::int64_t kSample = 4096;  // users that a bracket is read off
-constexpr std::int64_t kDirect = 6144;  // so few users are finished without another sweep
+constexpr std::int64_t kLeastSample = 512;
+constexpr std::int64_t kDirect = 4096;  // so few users are finished without another sweep
 constexpr std::int64_t kChunk = 8192;   // users a thread takes at a time
 constexpr double kFirstHigh = 1 << 20;  // stands in for an infinite end, times the steepest sampled slope
 
@@ -120,7 +121,7 @@ bool Solver<T>::start_unsurveyed(std::vector<Level>& levels, double warm_start) 
 // Users spread over a level, as a sample.
 template <class T>
 std::vector<Active> Solver<T>::sample(const Level& level) const {
-  const std::int64_t count = level.count(instance_), samples = std::min(kSample, count);
+  const std::int64_t count = level.count(instance_), samples = std::min(kSample, std::max(kLeastSample, count / 8));
   std::vector<Active> users(static_cast<std::size_t>(samples));
   for (std::int64_t k = 0; k < samples; ++k) {
     const std::int64_t n = spread(k, samples, count);

@@ -1,0 +1,13 @@
+// Threads that wait asleep. A caller works on its own job and takes whoever comes to help; it never waits for a helper
+// that has not started.
+#pragma once
+
+#include <cstdint>
+
+namespace bidfcl {
+
+// Calls body(context, k) for every k in [0, count), from the caller and up to `threads` − 1 helpers. The first
+// exception stops the rest and is thrown here.
+void run_parallel(std::int64_t count, int threads, void (*body)(void* context, std::int64_t k), void* context);
+
+}  // namespace bidfcl
