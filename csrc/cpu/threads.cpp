@@ -38,12 +38,13 @@ class Pool {
   }
 
   void run(Job& job) {
+    const int helpers = job.wanted;  // once the job is shown, helpers count it down
     {
       const std::lock_guard<std::mutex> lock(mutex_);
-      for (; started_ < job.wanted; ++started_) std::thread([this] { serve(); }).detach();
+      for (; started_ < helpers; ++started_) std::thread([this] { serve(); }).detach();
       jobs_.push_back(&job);
     }
-    for (int k = 0; k < job.wanted; ++k) work_.notify_one();
+    for (int k = 0; k < helpers; ++k) work_.notify_one();
     work_on(job);
     std::unique_lock<std::mutex> lock(mutex_);
     const auto waiting = std::find(jobs_.begin(), jobs_.end(), &job);

@@ -11,7 +11,7 @@ import bidfcl_fast as bf
 BUDGET = 100.0
 
 
-@pytest.mark.parametrize("size", [1e6, 1e9, 1e12, 1e15, 1e18, 1e30])
+@pytest.mark.parametrize("size", [1e6, 1e9, 1e15, 1e18, 1e30])
 @pytest.mark.parametrize("where", ["value", "cost"])
 def test_the_certificate_survives_or_the_input_is_refused(backend, dtype, where, size):
     """What the same treatment closed by the mask gives is the truth."""
@@ -23,13 +23,11 @@ def test_the_certificate_survives_or_the_input_is_refused(backend, dtype, where,
         value[3, 4] = -size
     else:
         cost[3, 4] = size
-    try:
-        plan = bf.solve_mckp(value, cost, BUDGET, backend=backend)
-    except ValueError as refused:
-        assert size > 1e9
-        assert f"{where}[3, 4]" in str(refused) and "mask" in str(refused)
+    if size >= 1e15:
+        with pytest.raises(ValueError, match=rf"{where}\[3, 4\] = .*mask"):
+            bf.solve_mckp(value, cost, BUDGET, backend=backend)
         return
-    assert size < 1e15
+    plan = bf.solve_mckp(value, cost, BUDGET, backend=backend)
     rows = np.arange(len(value))
     assert plan.dual_bound == pytest.approx(expected.dual_bound, rel=1e-8)
     assert plan.value == pytest.approx(value[rows, plan.choice].sum(dtype=np.float64), rel=1e-8)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
+import signal
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -115,3 +118,28 @@ def test_the_large_plan_is_the_references(large, fast):
     budget = float(b[1]) * 8_000 / USERS
     expected = bf.solve_mckp(x.value[few], x.cost[few], budget, backend="reference")
     assert_same_plan(bf.solve_mckp(x.value[few], x.cost[few], budget, backend=fast), expected)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_forked_child_solves(large, fast):
+    """The child has none of its parent's threads, and must not wait for them."""
+    x, b = large
+    expected = bf.solve_mckp(x.value, x.cost, b[1], backend=fast)
+    child = os.fork()
+    if child == 0:
+        try:
+            same = np.array_equal(bf.solve_mckp(x.value, x.cost, b[1], backend=fast).choice, expected.choice)
+            os._exit(0 if same else 1)
+        finally:
+            os._exit(2)
+    for _ in range(600):
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            break
+        time.sleep(0.1)
+    else:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        pytest.fail("the forked child never finished")
+    assert os.waitstatus_to_exitcode(status) == 0

@@ -18,19 +18,25 @@ pytestmark = pytest.mark.skipif(COMPILER is None, reason="no C++ compiler")
 FLAVOURS = {
     "plain": ["-O2"],
     "sanitized": ["-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"],
+    "threads": ["-O1", "-g", "-fsanitize=thread"],
 }
 
 
-@pytest.mark.parametrize("flavour", FLAVOURS)
-@pytest.mark.parametrize("program", PROGRAMS)
+# The one program with threads runs under their sanitizer as well.
+RUNS = [(p, f) for p in PROGRAMS for f in FLAVOURS if f != "threads" or p == "test_threads"]
+
+
+@pytest.mark.parametrize(("program", "flavour"), RUNS)
 def test_program(program: str, flavour: str, tmp_path: Path) -> None:
     source, binary = ROOT / "tests" / "cpp" / f"{program}.cpp", tmp_path / program
-    flags = ["-std=c++17", "-Wall", "-Wextra", "-Werror", "-ffp-contract=off", *FLAVOURS[flavour]]
+    flags = ["-std=c++17", "-pthread", "-Wall", "-Wextra", "-Werror", "-ffp-contract=off", *FLAVOURS[flavour]]
     built = subprocess.run([COMPILER, *flags, source, "-o", binary], capture_output=True, text=True)
-    if "sanitize" in flavour and built.returncode and "cannot find" in built.stderr:
+    if flavour != "plain" and built.returncode and "cannot find" in built.stderr:
         pytest.skip("the compiler has no sanitizer runtime")
     assert built.returncode == 0, built.stderr
     run = subprocess.run([binary], capture_output=True, text=True)
+    if "unexpected memory mapping" in run.stderr:
+        pytest.skip("this kernel's address layout is too new for the compiler's thread sanitizer")
     assert run.returncode == 0, run.stdout + run.stderr
     assert " 0 failed" in run.stdout
     assert int(run.stdout.split()[0]) > 100, "the program checked next to nothing"

@@ -17,7 +17,7 @@ PACKAGE = ROOT / "bidfcl_fast"
 # --- C++ --------------------------------------------------------------------------------------------------------------
 
 STANDARD = re.compile(r"<[a-z_0-9]+>")  # <cmath>, <vector>
-MACHINE = re.compile(r"<(omp|immintrin|arm_neon)\.h>")  # what a CPU or a compiler brings along
+MACHINE = re.compile(r"<(unistd|immintrin|arm_neon)\.h>")  # what a CPU or a compiler brings along
 
 # file or folder -> what it may include besides the standard library
 MAY_INCLUDE = {
