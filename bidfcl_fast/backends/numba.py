@@ -26,6 +26,7 @@ from . import threads as _threads
 
 SAMPLE = 4096  # users that a bracket is read off
 DIRECT = 6144  # so few users are finished without another sweep
+WARM = 65536  # among fewer users, a bracket a 64th wide may leave too few edges for `fill`
 FIRST_HIGH = 2.0**20  # stands in for an infinite end, times the steepest sampled slope
 DEVIATIONS = 2.5  # how many standard errors a bracket reaches to each side
 INSIDE = 2.0**-45  # an edge this close to a bracket's end may have company among the users not listed
@@ -209,14 +210,15 @@ class Search:
     """The multiplier search of core/search.h: what exact totals have proved of λ*."""
 
     budget: int
-    outer: Bracket = ANYWHERE
+    outer: Bracket = ANYWHERE  # where edges are still open: λ* is inside, and room below it for `fill`
+    beyond: float = 0.0  # λ* is above this
     deviations: float = DEVIATIONS
 
     def tell(self, asked: Bracket, spend_low: int, spend_high: int) -> bool:
         """The exact spends at the two ends; True if λ* lies between. `outer` then stays as it is: should the next level
         miss an edge, this one must be able to list more than that one did."""
         if spend_high > self.budget:
-            self.outer = self.outer._replace(low=asked.high)
+            self.beyond = max(self.beyond, asked.high)
         elif spend_low <= self.budget and asked.low > 0:
             self.outer = self.outer._replace(high=asked.low)
         else:
@@ -271,15 +273,22 @@ class Solver:
                 break
             outer = level.search.outer
             asked = self.propose(level, warm_start if step == 0 else math.nan)
-            if not math.isfinite(asked.high) or (asked.low <= outer.low and asked.high >= outer.high):
+            if not math.isfinite(asked.high) or asked.high <= level.search.beyond:
+                break
+            if asked.low <= outer.low and asked.high >= outer.high:
                 break
             after = self.sweep(level, asked)
+            if after is None and step == 0 and self.is_warm(warm_start):
+                level.search.deviations = DEVIATIONS  # the miss was not a sample's
             if after is not None:
                 levels.append(after)
                 if after.count * 4 > level.count * 3:
                     break
         while not self.finish(levels[-1]):
             levels.pop()
+
+    def is_warm(self, multiplier: float) -> bool:
+        return multiplier > 0 and math.isfinite(multiplier) and self.instance.users >= WARM
 
     def list_edges(self, users: np.ndarray | None, count: int, bracket: Bracket) -> Listing:
         at = np.empty(count, np.int32)
@@ -310,7 +319,7 @@ class Solver:
         errors (the idea of Floyd and Rivest's SELECT), and for `fill` some edges more further down.
         """
         outer = level.search.outer
-        if warm_start > 0 and math.isfinite(warm_start):
+        if self.is_warm(warm_start):
             return Bracket(warm_start * (1 - 1 / 64), warm_start * (1 + 1 / 64))
 
         samples = min(SAMPLE, level.count)
@@ -361,14 +370,14 @@ class Solver:
         low = own(low_at) * (1 - 1e-6) if low_at < len(slope) else outer.low
         asked = Bracket(max(low, outer.low), min(high, outer.high))
         if not math.isfinite(asked.high):
-            asked = asked._replace(high=max(own(0) * FIRST_HIGH, outer.low * 2))
+            asked = asked._replace(high=own(0) * FIRST_HIGH)
         return asked
 
     def sweep(self, level: Level, asked: Bracket) -> Level | None:
         """One pass over the level's users at both ends of `asked`; what stays open, if λ* is inside."""
         low, high = _outward(asked.low, 0, self.dtype), _outward(asked.high, math.inf, self.dtype)
         if not (np.isfinite(low) and np.isfinite(high)):  # beyond the type: finish from here
-            level.search.outer = level.search.outer._replace(low=max(level.search.outer.low, asked.low))
+            level.search.beyond = math.inf
             return None
         asked = Bracket(float(low), float(high))
         one = self.dtype.type

@@ -26,13 +26,14 @@ constexpr double kDeviations = 2.5;
 
 struct Search {
   int128 budget;
-  Bracket outer{0, INFINITY};       // what exact totals have proved of λ*
+  Bracket outer{0, INFINITY};       // where edges are still open: λ* is inside, and room below it for `fill`
+  double beyond = 0;                // λ* is above this
   double deviations = kDeviations;  // how many standard errors a bracket reaches to each side
 
   // The exact spends at the two ends of a bracket.
   Verdict tell(const Bracket& asked, int128 spend_low, int128 spend_high) {
     if (spend_high > budget) {
-      outer.low = asked.high;
+      beyond = asked.high > beyond ? asked.high : beyond;
       deviations *= 4;
       return Verdict::kTooLow;
     }

@@ -80,12 +80,15 @@ Solution Solver<T>::run(const Survey* survey, double warm_start) {
     return out_;
   }
   levels[0].search.budget = budget_;
+  if (levels.size() == 1 && is_warm(warm_start))
+    levels[0].search.deviations = kDeviations;  // the miss was not a sample's
 
   for (int step = 0; step < 24 && levels.back().count(instance_) > kDirect; ++step) {
     Level& level = levels.back();
     const Bracket outer = level.search.outer;
     const Bracket asked = propose(level, level.all && out_.sweeps == 0 ? warm_start : std::nan(""));
-    if (!std::isfinite(asked.high) || (asked.low <= outer.low && asked.high >= outer.high)) break;
+    if (!std::isfinite(asked.high) || asked.high <= level.search.beyond) break;
+    if (asked.low <= outer.low && asked.high >= outer.high) break;
     Level next;
     if (!sweep(level, asked, next)) continue;
     const bool stuck = next.count(instance_) * 4 > level.count(instance_) * 3;
@@ -134,7 +137,7 @@ std::vector<Active> Solver<T>::sample(const Level& level) const {
 template <class T>
 Bracket Solver<T>::propose(const Level& level, double warm_start) {
   const Bracket outer = level.search.outer;
-  if (warm_start > 0 && std::isfinite(warm_start)) return {warm_start * (1 - 1.0 / 64), warm_start * (1 + 1.0 / 64)};
+  if (is_warm(warm_start)) return {warm_start * (1 - 1.0 / 64), warm_start * (1 + 1.0 / 64)};
 
   const std::vector<Active> users = sample(level);
   const std::int64_t count = level.count(instance_), samples = static_cast<std::int64_t>(users.size());
@@ -177,7 +180,7 @@ Bracket Solver<T>::propose(const Level& level, double warm_start) {
   for (const SampleEdge& e : edges) steepest = std::max(steepest, e.slope);
   Bracket asked = suggest(edges.data(), edges.size(), split, target, left,
                           level.search.deviations * std::sqrt(variance), static_cast<std::size_t>(spare), outer);
-  if (!std::isfinite(asked.high) && !edges.empty()) asked.high = std::max(steepest * kFirstHigh, outer.low * 2);
+  if (!std::isfinite(asked.high) && !edges.empty()) asked.high = steepest * kFirstHigh;
   return asked;
 }
 
@@ -187,7 +190,7 @@ template <class T>
 bool Solver<T>::sweep(Level& level, Bracket asked, Level& next, bool* surveyed) {
   SweepJob<T> job{instance_, level.list(), {}, value_scale_, cost_scale_, choice_};
   if (!outward(asked.low, -1, job.ends.low) || !outward(asked.high, +1, job.ends.high)) {
-    level.search.outer.low = std::max(level.search.outer.low, asked.low);  // beyond the type: finish from here
+    level.search.beyond = INFINITY;  // beyond the type: finish from here
     return false;
   }
   asked = {static_cast<double>(job.ends.low), static_cast<double>(job.ends.high)};

@@ -1,6 +1,7 @@
 // The CPU's driver of the search: sample, sweep, finish.
 #pragma once
 
+#include <cmath>
 #include <vector>
 
 #include "../core/search.h"
@@ -44,6 +45,11 @@ class Solver {
     const Active* list() const { return all ? nullptr : users.data(); }
   };
 
+  bool is_warm(double multiplier) const {
+    constexpr std::int64_t kWarm =
+        65536;  // among fewer users, a bracket a 64th wide may leave too few edges for `fill`
+    return multiplier > 0 && std::isfinite(multiplier) && instance_.users >= kWarm;
+  }
   void know(const Survey& survey);
   bool start_unsurveyed(std::vector<Level>& levels, double warm_start);
   std::vector<Active> sample(const Level& level) const;

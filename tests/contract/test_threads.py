@@ -143,3 +143,20 @@ def test_a_forked_child_solves(large, fast):
         os.waitpid(child, 0)
         pytest.fail("the forked child never finished")
     assert os.waitstatus_to_exitcode(status) == 0
+
+
+@pytest.mark.parametrize("nearby", [0.97, 1.001, 1.03])
+def test_a_start_that_misses_costs_a_sweep_and_not_a_listing_of_everybody(nearby, fast):
+    x = diminishing(np.random.default_rng(9), 70_000, 5, np.float32)
+    b = float(budgets(x)[1])
+    other = bf.solve_mckp(x.value, x.cost, b * nearby, backend=fast)
+    plan = bf.solve_mckp(x.value, x.cost, b, warm_start=other, backend=fast)
+    assert plan.stats["active"] < 7_000
+    assert plan.stats["rows_read"] < 4 * 70_000
+
+
+def test_infeasible_budgets_are_found_in_few_passes(fast):
+    x = diminishing(np.random.default_rng(9), 70_000, 5, np.float32)
+    plan = bf.solve_mckp(x.value, x.cost, -1.0, backend=fast, throw=False)
+    assert plan.status is bf.Status.INFEASIBLE_BUDGET
+    assert plan.stats["rows_read"] < 5 * 70_000
