@@ -267,6 +267,20 @@ class Solver:
         self.budget = _whole(kernels.floor_wide(self.cost_scale, budget))
         out.rows_read[b] = self.instance.users  # the scan
         levels = [Level(None, self.instance.users, Search(self.budget))]
+        # Should a bracket prove too narrow for `fill`, a wider one is tried before everybody's edges are listed.
+        for wider in (1.0, 2.0):
+            levels[0].search.deviations *= wider
+            self.narrow(levels, warm_start if wider == 1.0 else math.nan)
+            if len(levels) == 1:
+                break
+            while len(levels) > 1:
+                if self.finish(levels[-1]):
+                    return
+                levels.pop()
+        self.finish(levels[0])
+
+    def narrow(self, levels: list[Level], warm_start: float) -> None:
+        """Sample and sweep, until few users are open or nothing is gained."""
         for step in range(24):
             level = levels[-1]
             if level.count <= DIRECT:
@@ -284,8 +298,6 @@ class Solver:
                 levels.append(after)
                 if after.count * 4 > level.count * 3:
                     break
-        while not self.finish(levels[-1]):
-            levels.pop()
 
     def is_warm(self, multiplier: float) -> bool:
         return multiplier > 0 and math.isfinite(multiplier) and self.instance.users >= WARM

@@ -83,10 +83,25 @@ Solution Solver<T>::run(const Survey* survey, double warm_start) {
   if (levels.size() == 1 && is_warm(warm_start))
     levels[0].search.deviations = kDeviations;  // the miss was not a sample's
 
+  // Should a bracket prove too narrow for `fill`, a wider one is tried before everybody's edges are listed.
+  for (const double wider : {1.0, 2.0}) {
+    levels[0].search.deviations *= wider;
+    narrow(levels, out_.sweeps == 0 ? warm_start : std::nan(""));
+    if (levels.size() == 1) break;
+    for (; levels.size() > 1; levels.pop_back())
+      if (finish(levels.back())) return out_;
+  }
+  finish(levels[0]);
+  return out_;
+}
+
+// Sample and sweep, until few users are open or nothing is gained.
+template <class T>
+void Solver<T>::narrow(std::vector<Level>& levels, double warm_start) {
   for (int step = 0; step < 24 && levels.back().count(instance_) > kDirect; ++step) {
     Level& level = levels.back();
     const Bracket outer = level.search.outer;
-    const Bracket asked = propose(level, level.all && out_.sweeps == 0 ? warm_start : std::nan(""));
+    const Bracket asked = propose(level, step == 0 ? warm_start : std::nan(""));
     if (!std::isfinite(asked.high) || asked.high <= level.search.beyond) break;
     if (asked.low <= outer.low && asked.high >= outer.high) break;
     Level next;
@@ -95,8 +110,6 @@ Solution Solver<T>::run(const Survey* survey, double warm_start) {
     levels.push_back(std::move(next));
     if (stuck) break;
   }
-  while (!finish(levels.back())) levels.pop_back();
-  return out_;
 }
 
 // The scan and the first sweep in one read. The scales are guessed from a sample, with room above. If every number

@@ -51,6 +51,7 @@ class Solver {
     return multiplier > 0 && std::isfinite(multiplier) && instance_.users >= kWarm;
   }
   void know(const Survey& survey);
+  void narrow(std::vector<Level>& levels, double warm_start);
   bool start_unsurveyed(std::vector<Level>& levels, double warm_start);
   std::vector<Active> sample(const Level& level) const;
   Bracket propose(const Level& level, double warm_start);
