@@ -117,10 +117,15 @@ void Solver<T>::narrow(std::vector<Level>& levels, double warm_start) {
 template <class T>
 bool Solver<T>::start_unsurveyed(std::vector<Level>& levels, double warm_start) {
   constexpr double kRoom = 256;
+  constexpr std::size_t kGuess = 4;  // every fourth of the sample is enough for that
   Level& top = levels[0];
   if (sizeof(T) != 4 || instance_.users <= kDirect) return false;  // a double's digits leave no room for a guess
   Survey guess;
-  for (const Active& a : sample(top)) guess.largest.join(arch().kernels<T>().scan(instance_, a.user, a.user + 1));
+  const std::vector<Active> users = sample(top);
+  for (std::size_t k = 0; k < users.size(); k += kGuess) {
+    if (k + kGuess * kAhead < users.size()) prefetch(instance_, users[k + kGuess * kAhead].user);
+    guess.largest.join(arch().kernels<T>().scan(instance_, users[k].user, users[k].user + 1));
+  }
   if (!guess.largest.finite || guess.largest.value == 0 || guess.largest.cost == 0) return false;
   guess.largest.value *= kRoom;
   guess.largest.cost *= kRoom;
