@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cmath>
 #include <limits>
+#include <memory>
 
 #include "../status.h"
 #include "for_rows.h"
@@ -232,7 +233,7 @@ bool Solver<T>::sweep(Level& level, Bracket asked, Level& next, bool* surveyed) 
   const Kernels<T>& kernels = arch().kernels<T>();
   for_chunks(count, kChunk, threads_, [&](std::int64_t k, std::int64_t begin, std::int64_t end) {
     Part& part = parts[static_cast<std::size_t>(k)];
-    std::vector<Active> found(static_cast<std::size_t>(end - begin));
+    const std::unique_ptr<Active[]> found(new Active[static_cast<std::size_t>(end - begin)]);  // unwritten
     // To scan and sweep in one read of memory, blocks must stay in cache in between.
     const std::int64_t block = surveyed == nullptr ? end - begin : kBlock;
     std::int64_t open = 0;
@@ -244,10 +245,10 @@ bool Solver<T>::sweep(Level& level, Bracket asked, Level& next, bool* surveyed) 
                       part.largest.cost <= survey_.largest.cost;
         if (!part.usable) return;
       }
-      open += kernels.sweep(job, at, stop, part.settled, found.data() + open);
+      open += kernels.sweep(job, at, stop, part.settled, found.get() + open);
     }
-    found.resize(static_cast<std::size_t>(open));
-    for (const Active& a : found) {
+    for (const Active* each = found.get(); each != found.get() + open; ++each) {
+      const Active& a = *each;
       const RowView<T> row = instance_.row(a.user);
       if (a.low >= 0 && a.high >= 0) {
         part.low += cost_scale_(row.cost_at(a.low));
@@ -259,7 +260,7 @@ bool Solver<T>::sweep(Level& level, Bracket asked, Level& next, bool* surveyed) 
         for (const Edge& e : list.edges) part.low += e.cost;
       }
     }
-    part.active.assign(found.begin(), found.end());
+    part.active.assign(found.get(), found.get() + open);
   });
   out_.rows_read += count;
   ++out_.sweeps;
