@@ -40,7 +40,6 @@ struct Lanes {
   using Integer = std::conditional_t<sizeof(T) == 4, std::int32_t, std::int64_t>;
   typedef T Pack __attribute__((vector_size(BIDFCL_PACK_BYTES)));
   typedef Integer IntPack __attribute__((vector_size(BIDFCL_PACK_BYTES)));
-  typedef T Quad __attribute__((vector_size(16)));
 
   static BIDFCL_HD Pack all(T x) { return Pack{} + x; }
   static BIDFCL_HD IntPack all_int(Integer x) { return IntPack{} + x; }
