@@ -6,9 +6,9 @@ from __future__ import annotations
 # difference of two fits in 63 bits and the product of two differences in 127.
 FIXED_POINT_BITS = 61
 
-# `fill` looks at this many edges after the first one that does not fit. A bound makes the plan independent of how
-# much of the data a backend happened to keep; 1,024 edges leave next to no money.
-FILL_WINDOW = 1024
+# `fill` looks at this many edges, from the first one that does not fit on. A bound makes the plan independent of how
+# much of the data a backend happened to keep; 64 edges leave next to no money.
+FILL_WINDOW = 64
 
 # The ops that every backend module offers, in the order of docs/architecture.md.
 OPS = ("mckp", "frontier")

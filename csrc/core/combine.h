@@ -5,18 +5,26 @@
 
 namespace bidfcl {
 
-// The best and second best score of a row and the index of the best. `Num` is a number, or a pack of them: one lane a
-// user. Equal scores leave `second == best`: the caller sees that the winner is not certain.
+// Of two numbers, or lane by lane of two packs. Declared here, defined by each executor for its own numbers.
+template <class Num>
+BIDFCL_HD Num larger(Num a, Num b);
+template <class Num>
+BIDFCL_HD Num smaller(Num a, Num b);
+
+template <class Num>
+BIDFCL_HD Num magnitude(Num a);
+
+// The best and second best score of a row, and the index of the best. `Num` is a number, or a pack of them: one lane a
+// user. Equal scores leave `second == first`: the caller sees that the winner is not certain.
 template <class Num, class Index>
 struct Best {
   Num first, second;
   Index index;
 
   BIDFCL_HD void take(Num score, Index j) {
-    const Num lower = score < first ? score : first;
-    second = lower > second ? lower : second;
     index = score > first ? j : index;
-    first = score > first ? score : first;
+    second = larger(second, smaller(first, score));
+    first = larger(first, score);
   }
 };
 

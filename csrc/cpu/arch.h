@@ -2,6 +2,7 @@
 // arch.cpp picks one table of kernels when the library is loaded.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 #include "../core/fixed.h"
@@ -15,62 +16,85 @@
 
 namespace bidfcl {
 
-// A user whose choice differs between the ends of a bracket, or is not certain at one of them (then -1).
-struct Active {
-  std::int32_t user, low, high;
+// A user that a sweep could not settle, and its choice at the bracket's high end; −1 where that is not certain.
+struct Open {
+  std::int32_t user, at;
 };
 
-// What a sweep adds up, in fixed point, over its settled users: those who choose alike at both ends, certainly.
-struct SweepTotals {
+// What a pass adds up, in fixed point.
+struct Totals {
   int128 value = 0, cost = 0;
-};
 
-template <class T>
-struct SweepJob {
-  InstanceView<T> instance;
-  const Active* users;  // the users to visit; null: begin, begin + 1, ...
-  BracketEnds<T> ends;
-  FixedPoint value_scale, cost_scale;
-  std::int32_t* choice;  // [N]
-};
-
-// The users whose hull edges are wanted, as far as a bracket leaves them open.
-template <class T>
-struct EdgeJob {
-  InstanceView<T> instance;
-  const Active* users;  // null: 0, 1, ...
-  std::int64_t count;
-  FixedPoint value_scale, cost_scale;
-  double low, high;  // slopes in fixed-point units
-};
-
-// What is listed for a run of users. The caller owns the arrays: room for items − 1 edges a user.
-struct EdgeRun {
-  Edge* edges;         // by user, then position
-  std::int32_t* at;    // each user's choice before its listed edges
-  SweepTotals before;  // totals of those choices
-  bool closed_user;    // some user has no open treatment
-  FixedRow row;        // scratch
+  void add(const Totals& other) {
+    value += other.value;
+    cost += other.cost;
+  }
 };
 
 // The largest magnitudes of open cells; `finite` is false if any of them is NaN or infinite.
 struct Largest {
   double value = 0, cost = 0;
-  double least_value = 0, least_cost = 0;  // the least magnitudes that are not zero
+  double least_cost = 0;  // the least that is not zero
   bool finite = true;
 
   void join(const Largest& other) {
     value = other.value > value ? other.value : value;
     cost = other.cost > cost ? other.cost : cost;
-    least_value = least_value == 0 || (other.least_value > 0 && other.least_value < least_value) ? other.least_value
-                                                                                                 : least_value;
     least_cost =
         least_cost == 0 || (other.least_cost > 0 && other.least_cost < least_cost) ? other.least_cost : least_cost;
     finite &= other.finite;
   }
 };
 
-// Users scanned and swept together, while their rows are in cache.
+// Sums in whole numbers. Scales with room above leave most of a float's digits whole; a user with a number that is not
+// (tiny beside the largest) is put off, and counted in the true scales when those are known. So nothing is rounded on
+// the way, and the true scales need not be known beforehand.
+template <class T>
+struct WholeNumbers {
+  bool use = false;           // float32 only
+  T least_value, least_cost;  // magnitudes from here on are whole; so is zero
+};
+
+// So that whole numbers of kBlock users can be added up in 64 bits.
+constexpr int kWholeBits = 55;
+
+// The users whose rows `WholeNumbers` cannot count.
+constexpr std::int32_t kPutOff = -2;
+
+template <class T>
+struct SweepJob {
+  InstanceView<T> instance;
+  BracketEnds<T> ends;
+  FixedPoint value_scale, cost_scale;
+  WholeNumbers<T> whole;
+  bool scan;             // only in whole numbers: the kernel joins the range's magnitudes to `seen`
+  std::int32_t* choice;  // [N]
+};
+
+// The users whose hull edges are wanted, as far as a bracket leaves them open.
+template <class T>
+struct WalkJob {
+  InstanceView<T> instance;
+  FixedPoint value_scale, cost_scale;
+  WholeNumbers<T> whole;
+  double low, high;     // slopes in fixed-point units
+  bool label_by_order;  // an edge's user is its place in the list, not its row
+  bool scattered;       // the rows are not in cache, and far apart
+};
+
+// What is listed for a run of users. The caller owns the arrays.
+struct WalkRun {
+  Edge* edges;       // room for items − 1 a user; each user's are in order of position
+  std::int32_t* at;  // each user's choice before its listed edges; or kPutOff, and then nothing else of it
+  void* scratch;     // walk_scratch(items) bytes, aligned to 64
+  Totals before;     // totals of those choices
+  bool closed_user;  // some user has no open treatment
+};
+
+// Three columns of eight 64-bit lanes for each treatment.
+constexpr std::size_t walk_scratch(int items) { return static_cast<std::size_t>(items) * 3 * 64; }
+
+// Users swept, and then walked while their rows are in cache.
 constexpr std::int64_t kBlock = 1024;
 
 // Listed users lie far apart: the machine cannot guess where, so it is told this many users ahead.
@@ -87,13 +111,13 @@ BIDFCL_HD void prefetch(const InstanceView<T>& in, std::int64_t user) {
   __builtin_prefetch(row.cost + (row.items - 1) * row.cost_stride);
 }
 
-// The kernels of one instruction set, over users [begin, end). `sweep` returns how many it wrote to `active`, `walk`
-// how many edges it wrote, `whole_units` whether every open cost is a whole
-// number of a scale's units.
+// The kernels of one instruction set. Over the users [begin, end): `sweep` adds up the settled ones and returns how
+// many others it wrote to `open` (room for all of them); `whole_units` says whether every open cost is a whole number
+// of units. `walk` lists the edges of the users named, and returns how many.
 template <class T>
 struct Kernels {
-  std::int64_t (*sweep)(const SweepJob<T>&, std::int64_t begin, std::int64_t end, SweepTotals&, Active* active);
-  std::int64_t (*walk)(const EdgeJob<T>&, std::int64_t begin, std::int64_t end, EdgeRun&);
+  std::int64_t (*sweep)(const SweepJob<T>&, std::int64_t begin, std::int64_t end, Totals&, Open* open, Largest& seen);
+  std::int64_t (*walk)(const WalkJob<T>&, const Open* users, std::int64_t count, WalkRun&);
   Largest (*scan)(const InstanceView<T>&, std::int64_t begin, std::int64_t end);
   bool (*whole_units)(const InstanceView<T>&, const FixedPoint&, std::int64_t begin, std::int64_t end);
 };

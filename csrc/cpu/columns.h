@@ -94,5 +94,43 @@ BIDFCL_HD void load_columns(const Row& row, Lanes<double>::Pack* columns) {
 
 #endif
 
+// Four treatments of as many users as a pack has 64-bit lanes, as doubles: columns[j] holds treatment j.
+#if defined(__AVX512F__)
+
+template <class Row, class Doubles>
+BIDFCL_HD void load_four_columns(const Row& row, Doubles* columns) {
+  if constexpr (sizeof(*row(0)) == 4) {
+    __m256 r[4];
+#pragma GCC unroll 4
+    for (int k = 0; k < 4; ++k)
+      r[k] = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(row(k))), _mm_loadu_ps(row(4 + k)), 1);
+    const __m256 a = _mm256_unpacklo_ps(r[0], r[1]), b = _mm256_unpackhi_ps(r[0], r[1]);
+    const __m256 c = _mm256_unpacklo_ps(r[2], r[3]), d = _mm256_unpackhi_ps(r[2], r[3]);
+    columns[0] = _mm512_cvtps_pd(_mm256_shuffle_ps(a, c, 0x44));
+    columns[1] = _mm512_cvtps_pd(_mm256_shuffle_ps(a, c, 0xee));
+    columns[2] = _mm512_cvtps_pd(_mm256_shuffle_ps(b, d, 0x44));
+    columns[3] = _mm512_cvtps_pd(_mm256_shuffle_ps(b, d, 0xee));
+  } else {
+    Lanes<double>::Pack two[2];
+    load_columns([&](int l) { return row(l); }, two);
+    columns[0] = two[0];
+    columns[1] = two[1];
+    load_columns([&](int l) { return row(l) + 2; }, two);
+    columns[2] = two[0];
+    columns[3] = two[1];
+  }
+}
+
+#else
+
+template <class Row, class Doubles>
+BIDFCL_HD void load_four_columns(const Row& row, Doubles* columns) {
+  constexpr int W = BIDFCL_PACK_BYTES / 8;
+  for (int j = 0; j < 4; ++j)
+    for (int l = 0; l < W; ++l) columns[j][l] = static_cast<double>(row(l)[j]);
+}
+
+#endif
+
 }  // namespace BIDFCL_ARCH
 }  // namespace bidfcl

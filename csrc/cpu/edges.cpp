@@ -1,83 +1,100 @@
 #include "edges.h"
 
 #include <algorithm>
-#include <cmath>
+#include <cstdlib>
 
 #include "for_rows.h"
+#include "lender.h"
+#include "lister.h"
 
 namespace bidfcl {
 namespace {
 
-// A thread's scratch: one row in fixed point, and the edges of a run of users.
-struct Scratch {
-  std::vector<std::int64_t> numbers;
-  std::vector<double> slopes;
-  std::vector<Edge> edges;
+constexpr std::int64_t kChunk = 1024;  // users a thread takes at a time
 
-  Scratch(int items, std::int64_t users)
-      : numbers(2 * static_cast<std::size_t>(items)),
-        slopes(static_cast<std::size_t>(items)),
-        edges(static_cast<std::size_t>(std::max<std::int64_t>(1, users * (items - 1)))) {}
-
-  EdgeRun run(std::int32_t* at) {
-    const int items = static_cast<int>(slopes.size());
-    return {edges.data(), at, {}, false, {numbers.data(), numbers.data() + items, slopes.data(), items}};
-  }
-};
-
-}  // namespace
-
-template <class T>
-EdgeList list_edges(const InstanceView<T>& instance, const Active* users, std::int64_t count,
-                    const FixedPoint& value_scale, const FixedPoint& cost_scale, const Bracket& bracket, int threads) {
-  const int to_fixed = value_scale.shift - cost_scale.shift;
-  const EdgeJob<T> job{instance,
-                       users,
-                       count,
-                       value_scale,
-                       cost_scale,
-                       std::ldexp(bracket.low * (1 - kSlack), to_fixed),
-                       std::ldexp(bracket.high * (1 + kSlack), to_fixed)};
-  // Runs small enough that their edges stay in cache; chunks of runs small enough to share among threads.
-  const std::int64_t run_users = std::max<std::int64_t>(1, std::min<std::int64_t>(256, 8192 / instance.items));
-  const std::int64_t chunk = 4 * run_users;
-
-  std::vector<EdgeList> parts(static_cast<std::size_t>((count + chunk - 1) / chunk));
-  EdgeList out;
-  out.at.resize(static_cast<std::size_t>(count), -1);
-  for_chunks(count, chunk, threads, [&](std::int64_t k, std::int64_t begin, std::int64_t end) {
-    EdgeList& part = parts[static_cast<std::size_t>(k)];
-    Scratch scratch(instance.items, std::min(run_users, end - begin));
-    for (std::int64_t at = begin; at < end; at += run_users) {
-      EdgeRun run = scratch.run(out.at.data() + at);
-      const std::int64_t listed = arch().kernels<T>().walk(job, at, std::min(end, at + run_users), run);
-      part.edges.insert(part.edges.end(), run.edges, run.edges + listed);
-      part.value += run.before.value;
-      part.cost += run.before.cost;
-      part.closed_user |= run.closed_user;
-    }
-  });
-
-  if (parts.size() == 1) {
-    parts[0].at.swap(out.at);
-    return std::move(parts[0]);
-  }
+template <class Thing>
+std::vector<Thing> joined(std::vector<std::vector<Thing>>& parts) {
+  if (parts.size() == 1) return std::move(parts[0]);
   std::size_t total = 0;
-  for (const EdgeList& part : parts) total += part.edges.size();
-  out.edges.reserve(total);
-  for (EdgeList& part : parts) {
-    out.edges.insert(out.edges.end(), part.edges.begin(), part.edges.end());
-    out.value += part.value;
-    out.cost += part.cost;
-    out.closed_user |= part.closed_user;
-    std::vector<Edge>().swap(part.edges);
+  for (const auto& part : parts) total += part.size();
+  std::vector<Thing> out;
+  out.reserve(total);
+  for (auto& part : parts) {
+    out.insert(out.end(), part.begin(), part.end());
+    std::vector<Thing>().swap(part);
   }
   return out;
 }
 
-template EdgeList list_edges(const InstanceView<float>&, const Active*, std::int64_t, const FixedPoint&,
-                             const FixedPoint&, const Bracket&, int);
-template EdgeList list_edges(const InstanceView<double>&, const Active*, std::int64_t, const FixedPoint&,
-                             const FixedPoint&, const Bracket&, int);
+}  // namespace
+
+template <class T>
+EdgeList list_edges(const InstanceView<T>& instance, const FixedPoint& value_scale, const FixedPoint& cost_scale,
+                    int threads) {
+  const WalkJob<T> job = walk_job(instance, value_scale, cost_scale, {0, INFINITY});
+  std::vector<std::vector<Edge>> parts(static_cast<std::size_t>((instance.users + kChunk - 1) / kChunk));
+  std::vector<EdgeList> sums(parts.size());
+  Lender<Lister> listers;
+  for_chunks(instance.users, kChunk, threads, [&](std::int64_t k, std::int64_t begin, std::int64_t end) {
+    Lender<Lister>::Loan lister(listers);
+    lister->prepare(instance.items);
+    std::vector<Open> users;
+    users.reserve(static_cast<std::size_t>(end - begin));
+    for (std::int64_t i = begin; i < end; ++i) users.push_back({static_cast<std::int32_t>(i), -1});
+    EdgeList& sum = sums[static_cast<std::size_t>(k)];
+    lister->walk(job, users.data(), end - begin, [&](const Open*, std::int64_t, const WalkRun& run, std::int64_t n) {
+      auto& part = parts[static_cast<std::size_t>(k)];
+      part.insert(part.end(), run.edges, run.edges + n);
+      sum.before.add(run.before);
+      sum.closed_user |= run.closed_user;
+    });
+  });
+  EdgeList out;
+  for (const EdgeList& sum : sums) {
+    out.before.add(sum.before);
+    out.closed_user |= sum.closed_user;
+  }
+  out.edges = joined(parts);
+  return out;
+}
+
+template <class T>
+SpendCurve spend_curve(const InstanceView<T>& instance, const std::vector<Open>& users, const FixedPoint& value_scale,
+                       const FixedPoint& cost_scale, int threads) {
+  WalkJob<T> job = walk_job(instance, value_scale, cost_scale, {0, INFINITY});
+  job.label_by_order = job.scattered = true;
+  const int to_own = cost_scale.shift - value_scale.shift;
+  const double unit = std::ldexp(1.0, -cost_scale.shift);
+  const bool plain = std::abs(to_own) < 900;  // else one factor may leave the range of double
+  const double own = plain ? std::ldexp(1.0, to_own) : 0;
+  const auto count = static_cast<std::int64_t>(users.size());
+  std::vector<std::vector<SampleEdge>> parts(static_cast<std::size_t>((count + kChunk - 1) / kChunk));
+  std::vector<double> spend(users.size(), 0.0);
+  Lender<Lister> listers;
+  for_chunks(count, kChunk, threads, [&](std::int64_t k, std::int64_t begin, std::int64_t end) {
+    Lender<Lister>::Loan lister(listers);
+    lister->prepare(instance.items);
+    std::vector<SampleEdge>& part = parts[static_cast<std::size_t>(k)];
+    std::int64_t done = begin;
+    lister->walk(job, users.data() + begin, end - begin,
+                 [&](const Open* some, std::int64_t n, const WalkRun& run, std::int64_t edges) {
+                   for (std::int64_t i = 0; i < n; ++i)
+                     if (run.at[i] >= 0)
+                       spend[static_cast<std::size_t>(done + i)] = instance.row(some[i].user).cost_at(run.at[i]);
+                   for (const Edge* e = run.edges; e != run.edges + edges; ++e)
+                     part.push_back({plain ? e->slope * own : std::ldexp(e->slope, to_own),
+                                     static_cast<double>(e->cost) * unit, static_cast<std::int32_t>(done) + e->user});
+                   done += n;
+                 });
+  });
+  return SpendCurve(joined(parts), std::move(spend));
+}
+
+template EdgeList list_edges(const InstanceView<float>&, const FixedPoint&, const FixedPoint&, int);
+template EdgeList list_edges(const InstanceView<double>&, const FixedPoint&, const FixedPoint&, int);
+template SpendCurve spend_curve(const InstanceView<float>&, const std::vector<Open>&, const FixedPoint&,
+                                const FixedPoint&, int);
+template SpendCurve spend_curve(const InstanceView<double>&, const std::vector<Open>&, const FixedPoint&,
+                                const FixedPoint&, int);
 
 }  // namespace bidfcl

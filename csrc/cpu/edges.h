@@ -1,6 +1,7 @@
-// Hull edges of many users, listed in parallel and in user order.
+// Hull edges of many users: for a sample, and for the frontier.
 #pragma once
 
+#include <cmath>
 #include <vector>
 
 #include "../core/hull.h"
@@ -9,20 +10,37 @@
 
 namespace bidfcl {
 
-// Edges that a bracket (in fixed-point units of slope) leaves open, and where each user stands before them.
-struct EdgeList {
-  std::vector<Edge> edges;       // by user, then position
-  std::vector<std::int32_t> at;  // choice of the k-th user visited, before its listed edges
-  int128 value = 0, cost = 0;    // totals of those choices
-  bool closed_user = false;      // some user had no open treatment
-};
-
 // A bracket's ends are moved apart by this much when edges are listed: listing one too many never hurts.
 constexpr double kSlack = 1.0 / (1ull << 40);
 
-// Lists the edges of `count` users (all from `users`, or 0, 1, ... if that is null) whose slopes `bracket` leaves open.
 template <class T>
-EdgeList list_edges(const InstanceView<T>& instance, const Active* users, std::int64_t count,
-                    const FixedPoint& value_scale, const FixedPoint& cost_scale, const Bracket& bracket, int threads);
+WalkJob<T> walk_job(const InstanceView<T>& instance, const FixedPoint& value_scale, const FixedPoint& cost_scale,
+                    const Bracket& bracket) {
+  const int to_fixed = value_scale.shift - cost_scale.shift;
+  return {instance,
+          value_scale,
+          cost_scale,
+          {},
+          std::ldexp(bracket.low * (1 - kSlack), to_fixed),
+          std::ldexp(bracket.high * (1 + kSlack), to_fixed),
+          false,
+          false};
+}
+
+// Every hull edge of every user, each user's in order of position, and where the users stand before them.
+struct EdgeList {
+  std::vector<Edge> edges;
+  Totals before;
+  bool closed_user = false;  // some user has no open treatment
+};
+
+template <class T>
+EdgeList list_edges(const InstanceView<T>& instance, const FixedPoint& value_scale, const FixedPoint& cost_scale,
+                    int threads);
+
+// What the users named spend as the multiplier falls; `spend[k]` is in money, slopes are in the data's own units.
+template <class T>
+SpendCurve spend_curve(const InstanceView<T>& instance, const std::vector<Open>& users, const FixedPoint& value_scale,
+                       const FixedPoint& cost_scale, int threads);
 
 }  // namespace bidfcl

@@ -31,15 +31,14 @@ Frontier build(const Problems& p, int threads) {
   }
   const FixedPoint value_scale = FixedPoint::for_largest(largest.value);
   const FixedPoint cost_scale = FixedPoint::for_largest(largest.cost);
-  EdgeList list = list_edges(instance, nullptr, instance.users, value_scale, cost_scale, {0, INFINITY}, threads);
+  EdgeList list = list_edges(instance, value_scale, cost_scale, threads);
   if (list.closed_user) {
     out.status = kNoOpenTreatment;
     return out;
   }
-  std::vector<std::int32_t>().swap(list.at);
   sort_in_parallel(list.edges, Steeper(), threads);
 
-  int128 spend = list.cost, value = list.value;
+  int128 spend = list.before.cost, value = list.before.value;
   const auto point = [&] {
     out.budget.push_back(cost_scale.nearest(spend));
     out.value.push_back(value_scale.nearest(value));

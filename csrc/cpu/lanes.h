@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <cstring>
+#include <limits>
 #include <type_traits>
 #include <utility>
 
@@ -61,12 +62,6 @@ BIDFCL_HD unsigned bits_of(IntPack mask) {
 #endif
 }
 
-// Half of a pack.
-template <int First, class Pack, int... I>
-BIDFCL_HD auto slice(Pack x, std::integer_sequence<int, I...>) {
-  return __builtin_shufflevector(x, x, (First + I)...);
-}
-
 }  // namespace BIDFCL_ARCH
 
 // value − multiplier·cost with one rounding, where the target has the instruction. Written out for each, because
@@ -91,6 +86,66 @@ BIDFCL_HD auto fused_score(float32x4_t value, float32x4_t multiplier, float32x4_
 }
 BIDFCL_HD auto fused_score(float64x2_t value, float64x2_t multiplier, float64x2_t cost) {
   return vfmsq_f64(value, multiplier, cost);
+}
+#endif
+
+// The larger and the smaller: by the machine's own instruction, whose result does not wait for a comparison's mask.
+#if defined(__AVX512F__)
+BIDFCL_HD auto max_of(__m512 a, __m512 b) { return _mm512_max_ps(a, b); }
+BIDFCL_HD auto max_of(__m512d a, __m512d b) { return _mm512_max_pd(a, b); }
+BIDFCL_HD auto min_of(__m512 a, __m512 b) { return _mm512_min_ps(a, b); }
+BIDFCL_HD auto min_of(__m512d a, __m512d b) { return _mm512_min_pd(a, b); }
+#elif defined(__AVX2__)
+BIDFCL_HD auto max_of(__m256 a, __m256 b) { return _mm256_max_ps(a, b); }
+BIDFCL_HD auto max_of(__m256d a, __m256d b) { return _mm256_max_pd(a, b); }
+BIDFCL_HD auto min_of(__m256 a, __m256 b) { return _mm256_min_ps(a, b); }
+BIDFCL_HD auto min_of(__m256d a, __m256d b) { return _mm256_min_pd(a, b); }
+#else
+template <class Num>
+BIDFCL_HD auto max_of(Num a, Num b) {
+  return b > a ? b : a;
+}
+template <class Num>
+BIDFCL_HD auto min_of(Num a, Num b) {
+  return b < a ? b : a;
+}
+#endif
+
+template <class Num>
+BIDFCL_HD Num larger(Num a, Num b) {
+  return max_of(a, b);
+}
+template <class Num>
+BIDFCL_HD Num smaller(Num a, Num b) {
+  return min_of(a, b);
+}
+
+template <class Num>
+BIDFCL_HD Num magnitude(Num a) {
+  using Bits = std::conditional_t<sizeof(a[0]) == 4, std::int32_t, std::int64_t>;
+  typedef Bits Pack __attribute__((vector_size(sizeof(Num))));
+  constexpr Bits kSign = std::numeric_limits<Bits>::min();
+  return reinterpret_cast<Num>(reinterpret_cast<Pack>(a) & ~(Pack{} + kSign));
+}
+
+// A pack of floats as two of doubles.
+#if defined(__AVX512F__)
+template <class Doubles>
+BIDFCL_HD void widen(__m512 x, Doubles& low, Doubles& high) {
+  low = _mm512_cvtps_pd(_mm512_castps512_ps256(x));
+  high = _mm512_cvtps_pd(_mm256_castpd_ps(_mm512_extractf64x4_pd(_mm512_castps_pd(x), 1)));
+}
+#elif defined(__AVX2__)
+template <class Doubles>
+BIDFCL_HD void widen(__m256 x, Doubles& low, Doubles& high) {
+  low = _mm256_cvtps_pd(_mm256_castps256_ps128(x));
+  high = _mm256_cvtps_pd(_mm256_extractf128_ps(x, 1));
+}
+#else
+template <class Floats, class Doubles>
+BIDFCL_HD void widen(Floats x, Doubles& low, Doubles& high) {
+  low = Doubles{x[0], x[1]};
+  high = Doubles{x[2], x[3]};
 }
 #endif
 

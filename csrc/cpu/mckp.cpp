@@ -28,12 +28,14 @@ void solve(const Problems& p, MckpOptions options, const Plans& out) {
   const bool shares = one_instance && p.count > 1;
   const Survey shared = shares ? survey(instance_of<T>(p, 0), options.threads) : Survey{};
 
+  Lender<PassMemory> memories;
   const std::int64_t grain = std::max<std::int64_t>(1, std::min<std::int64_t>(16, p.count / (4 * options.threads)));
   for_chunks(p.count, grain, wide ? options.threads : 1, [&](std::int64_t, std::int64_t begin, std::int64_t end) {
+    Lender<PassMemory>::Loan memory(memories);
     for (std::int64_t b = begin; b < end; ++b) {
       const InstanceView<T> instance = instance_of<T>(p, b);
       std::int32_t* choice = out.choice + b * out.choice_stride + p.start[b];
-      Solver<T> solver(instance, p.budget[b], options.fill, within, choice);
+      Solver<T> solver(instance, p.budget[b], options.fill, within, choice, *memory);
       const Solution s = solver.run(shares ? &shared : nullptr, p.warm_start ? p.warm_start[b] : std::nan(""));
       if (s.status != kSolved) std::fill(choice, choice + instance.users, -1);
       out.multiplier[b] = s.multiplier;

@@ -7,6 +7,7 @@
 #include <type_traits>
 
 #include "arch.h"
+#include "lanes.h"
 
 namespace bidfcl {
 namespace BIDFCL_ARCH {
@@ -39,9 +40,16 @@ struct Magnitudes {
     return bits & (~Bits{0} >> 1);
   }
   BIDFCL_HD void take(T x) {
-    const Bits bits = of(x), below = bits - 1;
+    const Bits bits = of(x);
     largest = bits > largest ? bits : largest;
+  }
+  BIDFCL_HD void take_least(T x) {
+    const Bits below = of(x) - 1;
     least = below < least ? below : least;
+  }
+  void join(Bits other_largest, Bits other_least) {
+    largest = other_largest > largest ? other_largest : largest;
+    least = other_least < least ? other_least : least;
   }
   static double number(Bits bits) {
     T x;
@@ -50,21 +58,53 @@ struct Magnitudes {
   }
 };
 
+// A pack of magnitudes, for a kernel that has the numbers in registers anyway. It takes them for positive: the bits of
+// a negative number are larger than those of any positive one, and so show at the end.
+struct PackMagnitudes {
+  typedef std::uint32_t Bits __attribute__((vector_size(BIDFCL_PACK_BYTES)));
+  Bits largest{}, least = ~Bits{};
+
+  BIDFCL_HD void take(Lanes<float>::Pack x) {
+    const Bits bits = reinterpret_cast<Bits>(x);
+    largest = bits > largest ? bits : largest;
+  }
+  BIDFCL_HD void take_least(Lanes<float>::Pack x) {
+    const Bits below = reinterpret_cast<Bits>(x) - 1;
+    least = below < least ? below : least;
+  }
+  // False if there was a negative number, and nothing else is known.
+  bool join_to(Magnitudes<float>& out) const {
+    Magnitudes<float> seen;
+    for (int l = 0; l < Lanes<float>::count; ++l) seen.join(largest[l], least[l]);
+    if (seen.largest >> 31 != 0) return false;
+    out.join(seen.largest, seen.least);
+    return true;
+  }
+};
+
 template <class T>
-Largest scan(const InstanceView<T>& in, std::int64_t begin, std::int64_t end) {
+BIDFCL_HD Largest found(const Magnitudes<T>& value, const Magnitudes<T>& cost) {
   using M = Magnitudes<T>;
-  M value, cost;
-  each_open_cell(in, in.value, in.value_row, in.value_item, begin, end, [&](T x) { value.take(x); });
-  each_open_cell(in, in.cost, in.cost_row, in.cost_item, begin, end, [&](T x) { cost.take(x); });
   Largest out;
   out.finite =
       value.largest <= M::of(std::numeric_limits<T>::max()) && cost.largest <= M::of(std::numeric_limits<T>::max());
   if (!out.finite) return out;
   out.value = M::number(value.largest);
   out.cost = M::number(cost.largest);
-  out.least_value = value.largest > 0 ? M::number(value.least + 1) : 0;
   out.least_cost = cost.largest > 0 ? M::number(cost.least + 1) : 0;
   return out;
+}
+
+template <class T>
+Largest scan(const InstanceView<T>& in, std::int64_t begin, std::int64_t end) {
+  using M = Magnitudes<T>;
+  M value, cost;
+  each_open_cell(in, in.value, in.value_row, in.value_item, begin, end, [&](T x) { value.take(x); });
+  each_open_cell(in, in.cost, in.cost_row, in.cost_item, begin, end, [&](T x) {
+    cost.take(x);
+    cost.take_least(x);
+  });
+  return found<T>(value, cost);
 }
 
 // Whether every open cost is a whole number of units. A double of 2^52 or more always is.

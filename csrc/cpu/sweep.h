@@ -8,6 +8,7 @@
 #include "columns.h"
 #include "exact_sum.h"
 #include "lanes.h"
+#include "scan.h"
 
 namespace bidfcl {
 namespace BIDFCL_ARCH {
@@ -20,24 +21,35 @@ template <class T>
 using Ends = EndChoices<typename Lanes<T>::Pack, typename Lanes<T>::IntPack>;
 
 // Treatments that lie side by side, none closed: wide loads, and transposes in registers. M >= quad. `value(l)` and
-// `cost(l)` are where the treatments of lane l's user start.
-template <class T, class Value, class Cost>
+// `cost(l)` are where the treatments of lane l's user start; `see` is shown every column once.
+template <class T, class Value, class Cost, class See>
 BIDFCL_HD void choose_dense(const Value& value, const Cost& cost, int items, typename Lanes<T>::Pack low,
-                            typename Lanes<T>::Pack high, Ends<T>& ends) {
+                            typename Lanes<T>::Pack high, Ends<T>& ends, const See& see) {
   using L = Lanes<T>;
   typename L::IntPack index = L::all_int(0);
-  for (int done = 0; done < items; done += L::quad) {
-    // The last step reaches back rather than past the end of the row.
-    const int first = done + L::quad <= items ? done : items - L::quad;
+  // The last step reaches back rather than past the end of the row; what it sees again is skipped.
+  const int whole = items / L::quad * L::quad;
+#pragma GCC unroll 4
+  for (int first = 0; first < whole; first += L::quad) {
     typename L::Pack v[L::quad], c[L::quad];
     load_columns([&](int l) { return value(l) + first; }, v);
     load_columns([&](int l) { return cost(l) + first; }, c);
 #pragma GCC unroll 4
-    for (int k = 0; k < L::quad; ++k) {
-      if (first + k < done) continue;  // seen in the step before
+    for (int k = 0; k < L::quad; ++k, index += 1) {
+      see(v[k], c[k]);
       take_both<BIDFCL_FUSED != 0>(ends, v[k], c[k], low, high, index);
-      index += 1;
     }
+  }
+  if (whole == items) return;
+  typename L::Pack v[L::quad], c[L::quad];
+  load_columns([&](int l) { return value(l) + (items - L::quad); }, v);
+  load_columns([&](int l) { return cost(l) + (items - L::quad); }, c);
+#pragma GCC unroll 4
+  for (int k = 0; k < L::quad; ++k) {
+    if (items - L::quad + k < whole) continue;
+    see(v[k], c[k]);
+    take_both<BIDFCL_FUSED != 0>(ends, v[k], c[k], low, high, index);
+    index += 1;
   }
 }
 
@@ -58,8 +70,10 @@ BIDFCL_HD void choose_strided(const InstanceView<T>& in, const std::int32_t* use
   }
 }
 
+constexpr std::int64_t kFetchAhead = 4096;  // bytes
+
 // What a sweep carries from one pack of users to the next.
-template <class T>
+template <class T, bool Whole, bool Scan>
 class Sweep {
  public:
   using L = Lanes<T>;
@@ -67,16 +81,16 @@ class Sweep {
   using IntPack = typename L::IntPack;
   static constexpr int W = L::count;
 
-  BIDFCL_HD Sweep(const SweepJob<T>& job, Active* active)
+  BIDFCL_HD Sweep(const SweepJob<T>& job, Open* open)
       : in_(job.instance),
         choice_(job.choice),
         low_(L::all(job.ends.low)),
         high_(L::all(job.ends.high)),
-        doubt_low_(L::all(job.ends.doubt_low)),
-        doubt_high_(L::all(job.ends.doubt_high)),
+        ends_(job.ends),
+        whole_(job.whole),
         value_(job.value_scale),
         cost_(job.cost_scale),
-        active_(active) {}
+        open_(open) {}
 
   // The users first, first + 1, ..., first + W − 1, side by side in memory: `M` treatments each, or M = 0 for any.
   template <int M>
@@ -84,11 +98,18 @@ class Sweep {
     const std::int64_t value_row = M ? M : in_.value_row, cost_row = M ? M : in_.cost_row;
     const T* value = in_.value + first * value_row;
     const T* cost = in_.cost + first * cost_row;
-    fetch_block_ahead(value, value_row);
-    fetch_block_ahead(cost, cost_row);
+    fetch_ahead(value, value_row);
+    fetch_ahead(cost, cost_row);
     Ends<T> ends = start();
     choose_dense<T>([&](int l) { return value + l * value_row; }, [&](int l) { return cost + l * cost_row; },
-                    M ? M : in_.items, low_, high_, ends);
+                    M ? M : in_.items, low_, high_, ends,
+                    [&](Pack v, Pack c) {
+                      if constexpr (Scan) {
+                        seen_value_.take(v);
+                        seen_cost_.take(c);
+                        seen_cost_.take_least(c);
+                      }
+                    });
     if constexpr (sizeof(T) == 4) {
       std::memcpy(choice_ + first, &ends.high.index, sizeof ends.high.index);
     } else {
@@ -97,44 +118,55 @@ class Sweep {
     settle(ends, ~0u >> (32 - W), [&](int l) { return static_cast<std::int32_t>(first + l); });
   }
 
-  // Up to W users from anywhere; idle lanes repeat the first.
-  BIDFCL_HD void take(const std::int32_t* user, int users) {
+  // Up to W users in a row, in any layout; idle lanes repeat the first.
+  BIDFCL_HD void take(std::int64_t first, int users) {
+    std::int32_t user[W];
+    for (int l = 0; l < W; ++l) user[l] = static_cast<std::int32_t>(first + (l < users ? l : 0));
     Ends<T> ends = start();
-    if (in_.value_item == 1 && in_.cost_item == 1 && in_.open == nullptr && in_.items >= L::quad)
-      choose_dense<T>([&](int l) { return in_.value + user[l] * in_.value_row; },
-                      [&](int l) { return in_.cost + user[l] * in_.cost_row; }, in_.items, low_, high_, ends);
-    else choose_strided<T>(in_, user, low_, high_, ends);
+    choose_strided<T>(in_, user, low_, high_, ends);
     for (int l = 0; l < users; ++l) choice_[user[l]] = static_cast<std::int32_t>(ends.high.index[l]);
     settle(ends, ~0u >> (32 - users), [&](int l) { return user[l]; });
   }
 
-  BIDFCL_HD std::int64_t finish(SweepTotals& totals) const {
+  BIDFCL_HD std::int64_t finish(std::int64_t begin, std::int64_t end, Totals& totals, Largest& seen) const {
+    if constexpr (Scan) {
+      Magnitudes<T> value, cost;
+      if (seen_value_.join_to(value) && seen_cost_.join_to(cost)) seen.join(found<T>(value, cost));
+      else seen.join(scan(in_, begin, end));
+    }
     totals.value += value_.total();
     totals.cost += cost_.total();
     return found_;
   }
 
  private:
-  // Where a pass scans a block and then sweeps it, the scan would wait for memory and the sweep for arithmetic: so the
-  // sweep asks for the block after its own.
-  static BIDFCL_HD void fetch_block_ahead(const T* rows, std::int64_t row) {
-    const char* ahead = reinterpret_cast<const char*>(rows + kBlock * row);
+  // The machine's own prefetcher stops at every page.
+  static BIDFCL_HD void fetch_ahead(const T* rows, std::int64_t row) {
+    const char* ahead = reinterpret_cast<const char*>(rows) + kFetchAhead;
     const std::int64_t bytes = W * row * static_cast<std::int64_t>(sizeof(T));
     for (std::int64_t line = 0; line < bytes; line += 64) __builtin_prefetch(ahead + line, 0, 2);
   }
 
+  // Zero, or not below `least`: as one comparison of bits, where zero wraps to the top.
+  static BIDFCL_HD IntPack is_whole(Pack x, T least) {
+    typedef std::uint32_t Bits __attribute__((vector_size(BIDFCL_PACK_BYTES)));
+    const Bits below = reinterpret_cast<Bits>(magnitude(x)) - 1;
+    return below >= reinterpret_cast<Bits>(L::all(least)) - 1;
+  }
+
   static BIDFCL_HD Ends<T> start() {
-    const Best<Pack, IntPack> none{L::all(kNever<T>), L::all(kNever<T>), L::all_int(0)};
-    return {none, none, L::all(0), L::all(0), L::all(0)};
+    const Pack never = L::all(kNever<T>);
+    return {{never, never, L::all_int(0)}, never, L::all(0), L::all(0), L::all(0)};
   }
 
   // Adds up the users that are settled, and writes down the others.
   template <class User>
   BIDFCL_HD void settle(const Ends<T>& ends, unsigned present, const User& user) {
+    constexpr bool kFused = BIDFCL_FUSED != 0;
     const Pack relative = L::all(std::numeric_limits<T>::epsilon() * 4);
-    const IntPack sure_low = certain<BIDFCL_FUSED != 0>(ends.low, ends.reach, low_, relative, doubt_low_);
-    const IntPack sure_high = certain<BIDFCL_FUSED != 0>(ends.high, ends.reach, high_, relative, doubt_high_);
-    IntPack settled = sure_low & sure_high & (ends.low.index == ends.high.index);
+    IntPack settled = settled_between<kFused>(ends, low_, high_, relative, L::all(ends_.doubt_low),
+                                              L::all(ends_.doubt_high), L::all(ends_.leverage));
+    if constexpr (Whole) settled &= is_whole(ends.value, whole_.least_value) & is_whole(ends.cost, whole_.least_cost);
     if (present != ~0u >> (32 - W))
       for (int l = 0; l < W; ++l)
         if (!(present >> l & 1)) settled[l] = 0;
@@ -143,41 +175,45 @@ class Sweep {
 
     unsigned open = present & ~bits_of(settled);
     if (open == 0) return;
-    typename L::Integer low[W], high[W];
-    const IntPack low_or_none = ends.low.index | ~sure_low, high_or_none = ends.high.index | ~sure_high;  // −1: unsure
-    std::memcpy(low, &low_or_none, sizeof low);
+    const IntPack sure_high = certain_at_high<kFused>(ends.high.first, ends.high.second, ends.reach, high_, relative,
+                                                      L::all(ends_.doubt_high));
+    typename L::Integer high[W];
+    const IntPack high_or_none = ends.high.index | ~sure_high;  // −1: unsure
     std::memcpy(high, &high_or_none, sizeof high);
     for (; open != 0; open &= open - 1) {
       const int l = __builtin_ctz(open);
-      active_[found_++] = {user(l), static_cast<std::int32_t>(low[l]), static_cast<std::int32_t>(high[l])};
+      open_[found_++] = {user(l), static_cast<std::int32_t>(high[l])};
     }
   }
 
   InstanceView<T> in_;
   std::int32_t* choice_;
-  Pack low_, high_, doubt_low_, doubt_high_;
-  ExactSum<T> value_, cost_;
-  Active* active_;
+  Pack low_, high_;
+  BracketEnds<T> ends_;
+  WholeNumbers<T> whole_;
+  std::conditional_t<Whole, WholeSum<T>, ExactSum<T>> value_, cost_;
+  PackMagnitudes seen_value_, seen_cost_;
+  Open* open_;
   std::int64_t found_ = 0;
 };
 
 // The whole packs of [at, end), for rows that lie side by side; returns where it stopped.
-template <int M, class T>
-std::int64_t sweep_neighbours(Sweep<T>& outer, std::int64_t at, std::int64_t end) {
-  Sweep<T> sweep = outer;  // in registers
-  for (; at + Sweep<T>::W <= end; at += Sweep<T>::W) sweep.template take_neighbours<M>(at);
+template <int M, class Sweep>
+std::int64_t sweep_neighbours(Sweep& outer, std::int64_t at, std::int64_t end) {
+  Sweep sweep = outer;  // in registers
+  for (; at + Sweep::W <= end; at += Sweep::W) sweep.template take_neighbours<M>(at);
   outer = sweep;
   return at;
 }
 
-template <class T>
-std::int64_t sweep(const SweepJob<T>& job, std::int64_t begin, std::int64_t end, SweepTotals& totals, Active* active) {
+template <class T, bool Whole, bool Scan>
+std::int64_t sweep_as(const SweepJob<T>& job, std::int64_t begin, std::int64_t end, Totals& totals, Open* open,
+                      Largest& seen) {
   constexpr int W = Lanes<T>::count;
   const InstanceView<T>& in = job.instance;
-  Sweep<T> state(job, active);
+  Sweep<T, Whole, Scan> state(job, open);
   std::int64_t at = begin;
-  if (job.users == nullptr && in.value_item == 1 && in.cost_item == 1 && in.open == nullptr &&
-      in.items >= Lanes<T>::quad) {
+  if (in.value_item == 1 && in.cost_item == 1 && in.open == nullptr && in.items >= Lanes<T>::quad) {
     const bool packed = in.value_row == in.items && in.cost_row == in.items;
     switch (packed ? in.items : 0) {
       case 4:
@@ -199,17 +235,21 @@ std::int64_t sweep(const SweepJob<T>& job, std::int64_t begin, std::int64_t end,
         at = sweep_neighbours<0>(state, at, end);
     }
   }
-  for (; at < end; at += W) {
-    const int users = static_cast<int>(end - at < W ? end - at : W);
-    std::int32_t user[W];
-    for (int l = 0; l < W; ++l) {
-      const std::int64_t k = at + (l < users ? l : 0);
-      user[l] = static_cast<std::int32_t>(job.users ? job.users[k].user : k);
-      if (job.users != nullptr && k + kAhead < end) prefetch(in, job.users[k + kAhead].user);
-    }
-    state.take(user, users);
+  const std::int64_t side_by_side = at;
+  for (; at < end; at += W) state.take(at, static_cast<int>(end - at < W ? end - at : W));
+  const std::int64_t found = state.finish(begin, side_by_side, totals, seen);
+  if (Scan && side_by_side < end) seen.join(scan(in, side_by_side, end));
+  return found;
+}
+
+template <class T>
+std::int64_t sweep(const SweepJob<T>& job, std::int64_t begin, std::int64_t end, Totals& totals, Open* open,
+                   Largest& seen) {
+  if constexpr (sizeof(T) == 4) {
+    if (job.scan) return sweep_as<T, true, true>(job, begin, end, totals, open, seen);
+    if (job.whole.use) return sweep_as<T, true, false>(job, begin, end, totals, open, seen);
   }
-  return state.finish(totals);
+  return sweep_as<T, false, false>(job, begin, end, totals, open, seen);
 }
 
 }  // namespace BIDFCL_ARCH

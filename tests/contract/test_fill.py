@@ -7,7 +7,7 @@ import pytest
 
 import bidfcl_fast as bf
 
-WINDOW = 1024  # steps, from the one that does not fit on
+WINDOW = 64  # steps, from the one that does not fit on
 
 
 @pytest.mark.parametrize(("place", "taken"), [(1, True), (WINDOW - 1, True), (WINDOW, False), (WINDOW + 500, False)])

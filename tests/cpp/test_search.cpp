@@ -67,48 +67,101 @@ void bisect_like_a_driver() {
   }
 }
 
-void selection_agrees_with_sorting() {
+// A made-up sample, and the same edges sorted by hand.
+struct Sample {
+  std::vector<SampleEdge> edges;
+  std::vector<double> spend;
+  double total = 0;
+
+  explicit Sample(std::mt19937_64& random, bool alike) : spend(1 + random() % 80) {
+    for (double& s : spend) total += s = static_cast<double>(random() % 9);
+    edges.resize(random() % 700);
+    for (SampleEdge& e : edges) {
+      const double slope =
+          alike ? 1 + static_cast<double>(random() % 3) : std::exp2(static_cast<double>(random() % 4000) / 100 - 20);
+      e = {slope, 1 + static_cast<double>(random() % 9), static_cast<std::int32_t>(random() % spend.size())};
+      total += e.cost;
+    }
+  }
+  std::vector<SampleEdge> sorted() const {
+    std::vector<SampleEdge> out = edges;
+    std::sort(out.begin(), out.end(),
+              [](const auto& a, const auto& b) { return a.slope != b.slope ? a.slope > b.slope : a.user < b.user; });
+    return out;
+  }
+  double base() const {
+    double out = 0;
+    for (double s : spend) out += s;
+    return out;
+  }
+};
+
+void the_curve_agrees_with_sorting() {
   std::mt19937_64 random(3);
+  for (int trial = 0; trial < 400; ++trial) {
+    const Sample sample(random, trial % 3 == 0);
+    const std::vector<SampleEdge> sorted = sample.sorted();
+    SpendCurve curve(sample.edges, sample.spend);
+    CHECK(curve.size() == sorted.size());
+    for (int ask = 0; ask < 8; ++ask) {
+      const double money = std::floor(sample.total * static_cast<double>(random() % 1100) / 1000);
+      double left = money - sample.base();
+      std::size_t expected = 0;
+      for (; expected < sorted.size() && sorted[expected].cost <= left; ++expected) left -= sorted[expected].cost;
+      // Edges of equal slope and user may stand in any order.
+      const std::size_t found = curve.bought(money);
+      const double at = expected < sorted.size() ? sorted[expected].slope : 0;
+      CHECK((found < sorted.size() ? curve.slope(found) : 0) == at);
+
+      const double multiplier = sorted.empty() ? 1 : sorted[random() % sorted.size()].slope;
+      double spend = sample.base();
+      for (const SampleEdge& e : sorted)
+        if (e.slope > multiplier) spend += e.cost;
+      CHECK(curve.spend_at(multiplier) == spend);
+    }
+    if (!sorted.empty()) CHECK(curve.steepest() == sorted[0].slope);
+  }
+}
+
+void buckets_keep_the_order() {
+  std::mt19937_64 random(11);
   for (int trial = 0; trial < 200; ++trial) {
-    std::vector<int> items(random() % 300);
-    for (int& x : items) x = 1 + static_cast<int>(random() % 50);
-    long total = 0;
-    for (int x : items) total += x;
-    const long room = static_cast<long>(random() % static_cast<unsigned long>(total + 10));
-    std::vector<int> sorted = items;
-    std::sort(sorted.begin(), sorted.end(), std::greater<>());
-    std::size_t expected = 0;
-    for (long left = room; expected < sorted.size() && sorted[expected] <= left; ++expected) left -= sorted[expected];
-    const std::size_t found =
-        first_beyond(items.begin(), 0, items.size(), std::greater<>(), [](int x) { return long{x}; }, room);
-    CHECK(found == expected);
-    if (found < items.size()) CHECK(items[found] == sorted[found]);
+    const auto number = [&] { return std::exp2(static_cast<double>(random() % 20000) / 100 - 100); };
+    const double a = number(), b = number();
+    const SlopeBuckets map =
+        SlopeBuckets::between(std::min(a, b), std::max(a, b), 1 + static_cast<int>(random() % 300));
+    double last = 0;
+    std::vector<double> slopes(50);
+    for (double& s : slopes) s = number();
+    std::sort(slopes.begin(), slopes.end());
+    int bucket = 0;
+    for (double s : slopes) {
+      CHECK(map(s) >= bucket && map(s) < map.count);
+      CHECK(map(s) - bucket <= 1 || s > last * (1 + 1e-12));
+      bucket = map(s);
+      last = s;
+    }
   }
 }
 
 void sample_brackets_hold_the_estimate() {
   std::mt19937_64 random(5);
   for (int trial = 0; trial < 200; ++trial) {
-    std::vector<SampleEdge> edges(1 + random() % 500);
-    double total = 0;
-    for (SampleEdge& e : edges) {
-      e = {1 + static_cast<double>(random() % 1000), 1 + static_cast<double>(random() % 9), 0};
-      total += e.cost;
-    }
-    std::sort(edges.begin(), edges.end(), [](const auto& a, const auto& b) { return a.slope > b.slope; });
-    const double target = total * static_cast<double>(random() % 120) / 100;
-    std::size_t split = 0;
-    double left = target;
-    for (; split < edges.size() && edges[split].cost <= left; ++split) left -= edges[split].cost;
-    const double at = split < edges.size() ? edges[split].slope : 0;
-    const Bracket b = suggest(edges.data(), edges.size(), split, target, left, total * 0.02, 3, {0, INFINITY});
+    const Sample sample(random, trial % 3 == 0);
+    if (sample.edges.empty()) continue;
+    SpendCurve curve(sample.edges, sample.spend);
+    const double target = sample.total * static_cast<double>(random() % 120) / 100;
+    const std::size_t split = curve.bought(target);
+    const double at = split < curve.size() ? curve.slope(split) : 0;
+    const Bracket b = suggest(curve, target, sample.total * 0.02, 3, {0, INFINITY});
     CHECK(b.low <= at);
     CHECK(at <= b.high);
     CHECK(b.low < b.high);
-    // A bracket never leaves what is proved already.
-    const Bracket proved{b.low * 1.01 + 0.1, b.high * 0.99};
-    const Bracket inner = suggest(edges.data(), edges.size(), split, target, left, total * 0.02, 3, proved);
-    CHECK(inner.low >= proved.low && inner.high <= proved.high);
+    if (at == 0) continue;
+    // A bracket reaches into what is possible still.
+    const Bracket proved{at * 1.5, at * 2};
+    const Bracket inner = suggest(curve, target, sample.total * 0.02, 3, proved);
+    CHECK(inner.high > proved.low && inner.high <= proved.high && inner.low < proved.high);
   }
 }
 
@@ -116,7 +169,8 @@ void sample_brackets_hold_the_estimate() {
 
 int main() {
   bisect_like_a_driver();
-  selection_agrees_with_sorting();
+  the_curve_agrees_with_sorting();
+  buckets_keep_the_order();
   sample_brackets_hold_the_estimate();
   return finish();
 }

@@ -14,7 +14,7 @@ import numpy as np
 
 from .exact import unit, up
 
-FILL_WINDOW = 1024
+FILL_WINDOW = 64
 
 
 class Answer(NamedTuple):

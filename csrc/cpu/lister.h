@@ -1,0 +1,51 @@
+// One thread's scratch for walks: room for the edges of a run of users.
+#pragma once
+
+#include <algorithm>
+#include <cstdlib>
+#include <memory>
+#include <new>
+
+#include "arch.h"
+
+namespace bidfcl {
+
+class Lister {
+ public:
+  // Users walked at a time: few enough that their edges stay in cache.
+  static std::int64_t run_users(int items) { return std::max(8, std::min(256, 8192 / items)); }
+
+  // Makes room for rows of so many treatments; keeps what it has.
+  void prepare(int items) {
+    if (items <= items_) return;
+    const auto users = static_cast<std::size_t>(run_users(items));
+    edges_.reset(new Edge[users * static_cast<std::size_t>(std::max(1, items - 1))]);
+    at_.reset(new std::int32_t[256]);
+    scratch_.reset(std::aligned_alloc(64, walk_scratch(items)));
+    if (!scratch_) throw std::bad_alloc();
+    items_ = items;
+  }
+
+  // Walks the users in runs and shows each: see(users, count, run, edges).
+  template <class T, class See>
+  void walk(const WalkJob<T>& job, const Open* users, std::int64_t count, const See& see) {
+    const std::int64_t step = run_users(job.instance.items);
+    for (std::int64_t k = 0; k < count; k += step) {
+      const std::int64_t some = std::min(step, count - k);
+      WalkRun run{edges_.get(), at_.get(), scratch_.get(), {}, false};
+      const std::int64_t edges = arch().kernels<T>().walk(job, users + k, some, run);
+      see(users + k, some, run, edges);
+    }
+  }
+
+ private:
+  struct Free {
+    void operator()(void* p) const { std::free(p); }
+  };
+  int items_ = 0;
+  std::unique_ptr<Edge[]> edges_;
+  std::unique_ptr<std::int32_t[]> at_;
+  std::unique_ptr<void, Free> scratch_;
+};
+
+}  // namespace bidfcl

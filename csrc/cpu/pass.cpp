@@ -1,0 +1,206 @@
+#include "pass.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <cstdlib>
+#include <limits>
+
+#include "edges.h"
+#include "for_rows.h"
+
+namespace bidfcl {
+namespace {
+
+constexpr std::int64_t kChunk = 8192;  // users a thread takes at a time
+
+// The bracket's ends for the rows: outside the bracket, in the rows' own type. False if that has no such numbers.
+template <class T>
+bool place(const Bracket& bracket, BracketEnds<T>& ends) {
+  const double below = BracketEnds<T>::below(bracket.low, bracket.high);
+  ends.low = static_cast<T>(below);
+  ends.high = std::nextafter(static_cast<T>(bracket.high), std::numeric_limits<T>::infinity());
+  const double width = static_cast<double>(ends.high) - ends.low, reach = bracket.low - ends.low;
+  ends.leverage = std::nextafter(static_cast<T>(width / reach), std::numeric_limits<T>::infinity());
+  return std::isfinite(ends.low) && std::isfinite(ends.high) && reach > 0 && std::isfinite(ends.leverage);
+}
+
+// How far a score may be off for the rounding of numbers to units.
+template <class T>
+T doubt(double multiplier, const FixedPoint& value_scale, const FixedPoint& cost_scale) {
+  const double units = std::ldexp(4.0, -value_scale.shift) + multiplier * std::ldexp(4.0, -cost_scale.shift);
+  return std::nextafter(static_cast<T>(units), std::numeric_limits<T>::infinity());
+}
+
+// From here on, a magnitude of type T is a whole number of units.
+template <class T>
+T least_whole(const FixedPoint& scale) {
+  return static_cast<T>(std::ldexp(1.0, std::numeric_limits<T>::digits - 1 - scale.shift));
+}
+
+// Takes in one run of walked users: their choices at the high end, and their edges. `moved`: what slopes are multiplied
+// with to be in the units of `map`.
+void take(const WalkRun& run, std::int64_t edges, const Open* users, std::int64_t count, double moved,
+          const SlopeBuckets& map, std::int32_t* choice, PassWorker& worker) {
+  worker.before.add(run.before);
+  for (std::int64_t i = 0; i < count; ++i) {
+    if (run.at[i] == kPutOff) worker.put_off.push_back({users[i].user, -1});
+    else choice[users[i].user] = run.at[i];
+  }
+  for (const Edge* e = run.edges; e != run.edges + edges; ++e) {
+    const double slope = e->slope * moved;
+    Bucket& bucket = worker.buckets[static_cast<std::size_t>(map(slope))];
+    bucket.totals.value += e->value;
+    bucket.totals.cost += e->cost;
+    ++bucket.edges;
+    worker.listed.push_back({slope, e->user, e->position, e->start, e->stop});
+  }
+}
+
+// What the threads have added up, and a clean slate for the next time.
+void collect(PassMemory& memory, PassResult& out) {
+  for (const auto& worker : memory.workers.all()) {
+    out.before.add(worker->before);
+    for (std::size_t b = 0; b < worker->buckets.size(); ++b) {
+      out.buckets[b].totals.add(worker->buckets[b].totals);
+      out.buckets[b].edges += worker->buckets[b].edges;
+    }
+    out.open += worker->users;
+    out.put_off.insert(out.put_off.end(), worker->put_off.begin(), worker->put_off.end());
+    worker->buckets.clear();
+    worker->put_off.clear();
+    worker->before = {};
+    worker->users = 0;
+  }
+}
+
+template <class T>
+Bracket walked(const PassJob<T>& job) {
+  return job.everybody ? Bracket{0, INFINITY} : job.bracket;
+}
+
+}  // namespace
+
+template <class T>
+bool can_sweep(const Bracket& bracket) {
+  BracketEnds<T> ends{};
+  return bracket.low >= 0 && bracket.low < bracket.high && std::isfinite(bracket.high) && place(bracket, ends);
+}
+
+template <class T>
+bool can_count_whole(const FixedPoint& value_scale, const FixedPoint& cost_scale) {
+  const auto holds = [](const FixedPoint& scale) {  // in one double, and one T
+    return std::abs(scale.shift) < 1000 && std::isnormal(least_whole<T>(scale));
+  };
+  return sizeof(T) == 4 && holds(value_scale) && holds(cost_scale);
+}
+
+template <class T>
+PassResult run_pass(const PassJob<T>& job, PassMemory& memory) {
+  const InstanceView<T>& in = job.instance;
+  WholeNumbers<T> whole;
+  if (job.whole) whole = {true, least_whole<T>(job.value_scale), least_whole<T>(job.cost_scale)};
+  SweepJob<T> sweep{in, {}, job.value_scale, job.cost_scale, whole, job.guess != nullptr, job.choice};
+  if (!job.everybody) {
+    place(job.bracket, sweep.ends);
+    sweep.ends.doubt_low = doubt<T>(std::fabs(sweep.ends.low), job.value_scale, job.cost_scale);
+    sweep.ends.doubt_high = doubt<T>(sweep.ends.high, job.value_scale, job.cost_scale);
+  }
+  WalkJob<T> walk = walk_job(in, job.value_scale, job.cost_scale, walked(job));
+  walk.whole = whole;
+
+  PassResult out;
+  const int to_fixed = job.value_scale.shift - job.cost_scale.shift;
+  out.map =
+      SlopeBuckets::between(std::ldexp(job.bracket.low, to_fixed), std::ldexp(job.bracket.high, to_fixed), job.buckets);
+  out.buckets.resize(static_cast<std::size_t>(job.buckets));
+
+  const auto chunks = static_cast<std::size_t>((in.users + kChunk - 1) / kChunk);
+  memory.parts.resize(std::max(memory.parts.size(), chunks));
+  for (auto& part : memory.parts) part.clear();
+  std::vector<Largest> largest(job.guess ? chunks : 0);
+  std::atomic<bool> usable{true}, closed_user{false};
+  const Kernels<T>& kernels = arch().kernels<T>();
+  for_chunks(in.users, kChunk, job.threads, [&](std::int64_t k, std::int64_t begin, std::int64_t end) {
+    Lender<PassWorker>::Loan worker(memory.workers);
+    worker->lister.prepare(in.items);
+    worker->open.resize(kBlock);
+    worker->buckets.resize(out.buckets.size());
+    worker->listed.clear();
+    Largest ignored, &seen = job.guess ? largest[static_cast<std::size_t>(k)] : ignored;
+    for (std::int64_t at = begin; at < end && usable; at += kBlock) {
+      const std::int64_t stop = std::min(end, at + kBlock);
+      Open* open = worker->open.data();
+      std::int64_t count = 0;
+      if (job.everybody)
+        for (std::int64_t i = at; i < stop; ++i) open[count++] = {static_cast<std::int32_t>(i), -1};
+      else count = kernels.sweep(sweep, at, stop, worker->before, open, seen);
+      if (job.guess && (!seen.finite || seen.value > job.guess->value || seen.cost > job.guess->cost)) {
+        usable = false;
+        break;
+      }
+      worker->users += count;
+      worker->lister.walk(walk, open, count,
+                          [&](const Open* users, std::int64_t some, const WalkRun& run, std::int64_t n) {
+                            take(run, n, users, some, 1, out.map, job.choice, *worker);
+                            if (run.closed_user) closed_user = true;
+                          });
+    }
+    memory.parts[static_cast<std::size_t>(k)] = worker->listed;
+  });
+
+  collect(memory, out);
+  out.usable = usable;
+  out.closed_user = closed_user;
+  for (const Largest& each : largest) out.largest.join(each);
+  return out;
+}
+
+template <class T>
+void complete(const PassJob<T>& job, const FixedPoint& value_scale, const FixedPoint& cost_scale, PassResult& result,
+              PassMemory& memory) {
+  const int128 value = int128{1} << (value_scale.shift - job.value_scale.shift);
+  const int128 cost = int128{1} << (cost_scale.shift - job.cost_scale.shift);
+  const auto finer = [&](Totals& totals) {
+    totals.value *= value;
+    totals.cost *= cost;
+  };
+  finer(result.before);
+  for (Bucket& bucket : result.buckets) finer(bucket.totals);
+
+  const std::vector<Open> users = std::move(result.put_off);
+  result.put_off.clear();
+  if (users.empty()) return;
+  WalkJob<T> walk = walk_job(job.instance, value_scale, cost_scale, walked(job));
+  walk.scattered = true;
+  const double moved = static_cast<double>(cost) / static_cast<double>(value);
+  const auto first = memory.parts.size(), count = users.size();
+  memory.parts.resize(first + (count + kBlock - 1) / kBlock);
+  std::atomic<bool> closed_user{false};
+  for_chunks(static_cast<std::int64_t>(count), kBlock, job.threads,
+             [&](std::int64_t k, std::int64_t begin, std::int64_t end) {
+               Lender<PassWorker>::Loan worker(memory.workers);
+               worker->lister.prepare(job.instance.items);
+               worker->buckets.resize(result.buckets.size());
+               worker->listed.clear();
+               worker->lister.walk(walk, users.data() + begin, end - begin,
+                                   [&](const Open* some, std::int64_t n, const WalkRun& run, std::int64_t edges) {
+                                     take(run, edges, some, n, moved, result.map, job.choice, *worker);
+                                     if (run.closed_user) closed_user = true;
+                                   });
+               memory.parts[first + static_cast<std::size_t>(k)] = worker->listed;
+             });
+  result.closed_user |= closed_user;
+  collect(memory, result);
+}
+
+template bool can_sweep<float>(const Bracket&);
+template bool can_sweep<double>(const Bracket&);
+template bool can_count_whole<float>(const FixedPoint&, const FixedPoint&);
+template bool can_count_whole<double>(const FixedPoint&, const FixedPoint&);
+template PassResult run_pass(const PassJob<float>&, PassMemory&);
+template PassResult run_pass(const PassJob<double>&, PassMemory&);
+template void complete(const PassJob<float>&, const FixedPoint&, const FixedPoint&, PassResult&, PassMemory&);
+template void complete(const PassJob<double>&, const FixedPoint&, const FixedPoint&, PassResult&, PassMemory&);
+
+}  // namespace bidfcl
