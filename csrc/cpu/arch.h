@@ -77,9 +77,8 @@ struct WalkJob {
   InstanceView<T> instance;
   FixedPoint value_scale, cost_scale;
   WholeNumbers<T> whole;
-  double low, high;     // slopes in fixed-point units
-  bool label_by_order;  // an edge's user is its place in the list, not its row
-  bool scattered;       // the rows are not in cache, and far apart
+  double low, high;  // slopes in fixed-point units
+  bool scattered;    // the rows are not in cache, and far apart
 };
 
 // What is listed for a run of users. The caller owns the arrays.
@@ -111,6 +110,15 @@ BIDFCL_HD void prefetch(const InstanceView<T>& in, std::int64_t user) {
   __builtin_prefetch(row.cost + (row.items - 1) * row.cost_stride);
 }
 
+// Multipliers probed at once.
+constexpr int kProbes = 8;
+
+// What rows spend at each of the multipliers, the sums of squares of that, and how many choose otherwise at the next.
+struct ProbeTotals {
+  double spend[kProbes] = {}, squares[kProbes] = {};
+  std::int64_t moved[kProbes] = {};
+};
+
 // The kernels of one instruction set. Over the users [begin, end): `sweep` adds up the settled ones and returns how
 // many others it wrote to `open` (room for all of them); `whole_units` says whether every open cost is a whole number
 // of units. `walk` lists the edges of the users named, and returns how many.
@@ -119,6 +127,7 @@ struct Kernels {
   std::int64_t (*sweep)(const SweepJob<T>&, std::int64_t begin, std::int64_t end, Totals&, Open* open, Largest& seen);
   std::int64_t (*walk)(const WalkJob<T>&, const Open* users, std::int64_t count, WalkRun&);
   Largest (*scan)(const InstanceView<T>&, std::int64_t begin, std::int64_t end);
+  void (*probe)(const T* value, const T* cost, std::int64_t rows, int items, const T* multipliers, ProbeTotals&);
   bool (*whole_units)(const InstanceView<T>&, const FixedPoint&, std::int64_t begin, std::int64_t end);
 };
 

@@ -58,43 +58,6 @@ EdgeList list_edges(const InstanceView<T>& instance, const FixedPoint& value_sca
   return out;
 }
 
-template <class T>
-SpendCurve spend_curve(const InstanceView<T>& instance, const std::vector<Open>& users, const FixedPoint& value_scale,
-                       const FixedPoint& cost_scale, int threads) {
-  WalkJob<T> job = walk_job(instance, value_scale, cost_scale, {0, INFINITY});
-  job.label_by_order = job.scattered = true;
-  const int to_own = cost_scale.shift - value_scale.shift;
-  const double unit = std::ldexp(1.0, -cost_scale.shift);
-  const bool plain = std::abs(to_own) < 900;  // else one factor may leave the range of double
-  const double own = plain ? std::ldexp(1.0, to_own) : 0;
-  const auto count = static_cast<std::int64_t>(users.size());
-  std::vector<std::vector<SampleEdge>> parts(static_cast<std::size_t>((count + kChunk - 1) / kChunk));
-  std::vector<double> spend(users.size(), 0.0);
-  Lender<Lister> listers;
-  for_chunks(count, kChunk, threads, [&](std::int64_t k, std::int64_t begin, std::int64_t end) {
-    Lender<Lister>::Loan lister(listers);
-    lister->prepare(instance.items);
-    std::vector<SampleEdge>& part = parts[static_cast<std::size_t>(k)];
-    std::int64_t done = begin;
-    lister->walk(job, users.data() + begin, end - begin,
-                 [&](const Open* some, std::int64_t n, const WalkRun& run, std::int64_t edges) {
-                   for (std::int64_t i = 0; i < n; ++i)
-                     if (run.at[i] >= 0)
-                       spend[static_cast<std::size_t>(done + i)] = instance.row(some[i].user).cost_at(run.at[i]);
-                   for (const Edge* e = run.edges; e != run.edges + edges; ++e)
-                     part.push_back({plain ? e->slope * own : std::ldexp(e->slope, to_own),
-                                     static_cast<double>(e->cost) * unit, static_cast<std::int32_t>(done) + e->user});
-                   done += n;
-                 });
-  });
-  return SpendCurve(joined(parts), std::move(spend));
-}
-
 template EdgeList list_edges(const InstanceView<float>&, const FixedPoint&, const FixedPoint&, int);
 template EdgeList list_edges(const InstanceView<double>&, const FixedPoint&, const FixedPoint&, int);
-template SpendCurve spend_curve(const InstanceView<float>&, const std::vector<Open>&, const FixedPoint&,
-                                const FixedPoint&, int);
-template SpendCurve spend_curve(const InstanceView<double>&, const std::vector<Open>&, const FixedPoint&,
-                                const FixedPoint&, int);
-
 }  // namespace bidfcl

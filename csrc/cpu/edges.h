@@ -23,7 +23,6 @@ WalkJob<T> walk_job(const InstanceView<T>& instance, const FixedPoint& value_sca
           {},
           std::ldexp(bracket.low * (1 - kSlack), to_fixed),
           std::ldexp(bracket.high * (1 + kSlack), to_fixed),
-          false,
           false};
 }
 
@@ -37,10 +36,5 @@ struct EdgeList {
 template <class T>
 EdgeList list_edges(const InstanceView<T>& instance, const FixedPoint& value_scale, const FixedPoint& cost_scale,
                     int threads);
-
-// What the users named spend as the multiplier falls; `spend[k]` is in money, slopes are in the data's own units.
-template <class T>
-SpendCurve spend_curve(const InstanceView<T>& instance, const std::vector<Open>& users, const FixedPoint& value_scale,
-                       const FixedPoint& cost_scale, int threads);
 
 }  // namespace bidfcl

@@ -1,6 +1,7 @@
 // One instruction set's table of kernels: the loops that read every row. Compiled once for each.
 
 #include "arch.h"
+#include "probe.h"
 #include "scan.h"
 #include "sweep.h"
 #include "walk.h"
@@ -13,8 +14,8 @@ namespace BIDFCL_ARCH {
 
 extern const Arch table;
 const Arch table = {BIDFCL_STRING(BIDFCL_ARCH),
-                    {sweep<float>, walk<float>, scan<float>, whole_units<float>},
-                    {sweep<double>, walk<double>, scan<double>, whole_units<double>}};
+                    {sweep<float>, walk<float>, scan<float>, probe<float>, whole_units<float>},
+                    {sweep<double>, walk<double>, scan<double>, probe<double>, whole_units<double>}};
 
 }  // namespace BIDFCL_ARCH
 }  // namespace bidfcl

@@ -29,9 +29,11 @@ void solve(const Problems& p, MckpOptions options, const Plans& out) {
   const Survey shared = shares ? survey(instance_of<T>(p, 0), options.threads) : Survey{};
 
   Lender<PassMemory> memories;
-  const std::int64_t grain = std::max<std::int64_t>(1, std::min<std::int64_t>(16, p.count / (4 * options.threads)));
+  // The same for any number of threads, because a problem's first guess is its neighbour's answer.
+  const std::int64_t grain = std::max<std::int64_t>(1, std::min<std::int64_t>(16, p.count / 32));
   for_chunks(p.count, grain, wide ? options.threads : 1, [&](std::int64_t, std::int64_t begin, std::int64_t end) {
     Lender<PassMemory>::Loan memory(memories);
+    memory->near = std::nan("");
     for (std::int64_t b = begin; b < end; ++b) {
       const InstanceView<T> instance = instance_of<T>(p, b);
       std::int32_t* choice = out.choice + b * out.choice_stride + p.start[b];

@@ -2,6 +2,7 @@
 // bracket are kept, and counted by slope.
 #pragma once
 
+#include <cmath>
 #include <vector>
 
 #include "../core/buckets.h"
@@ -38,6 +39,7 @@ struct PassWorker {
 struct PassMemory {
   Lender<PassWorker> workers;
   std::vector<std::vector<Listed>> parts;
+  double near = std::nan("");  // the multiplier of the problem before: a guess for the next
 };
 
 struct PassResult {

@@ -14,24 +14,16 @@ namespace bidfcl {
 namespace {
 
 constexpr std::int64_t kSample = 8192;  // users that a bracket is read off
-constexpr std::int64_t kLeastSample = 64;
-constexpr std::int64_t kDirect = 256;  // so few users are all walked
-constexpr std::int64_t kChunk = 8192;  // users a thread scans at a time
-constexpr std::int64_t kWarm = 16384;  // among fewer users, a bracket a 64th wide may leave too few edges for `fill`
-constexpr double kFirstHigh = 64;      // stands in for an infinite end, times the steepest sampled slope
+constexpr std::int64_t kAll = 2048;     // so few users are a sample all together
+constexpr std::int64_t kDirect = 256;   // so few users are all walked
+constexpr std::int64_t kChunk = 8192;   // users a thread scans at a time
+constexpr std::int64_t kWarm = 16384;   // among fewer users, a bracket a 64th wide may leave too few edges for `fill`
+constexpr double kFirstHigh = 64;       // stands in for an infinite end, times the steepest sampled slope
 constexpr std::int64_t kPartsAtOnce = 16;
 constexpr int kTries = 16;  // brackets; then everybody is walked
 
 // A little inside a bracket: an edge this close to an end may have company among the users not listed.
 constexpr double kInside = 1.0 / (1ull << 45);
-
-// The k-th of `samples` users spread over `count`: even, but off any period the data may have.
-std::int64_t spread(std::int64_t k, std::int64_t samples, std::int64_t count) {
-  const double golden = 0.6180339887498949 * static_cast<double>(k);
-  const auto at = static_cast<std::int64_t>((static_cast<double>(k) + golden - std::floor(golden)) *
-                                            static_cast<double>(count) / static_cast<double>(samples));
-  return std::min(at, count - 1);
-}
 
 // Whether every number of type T down to `least` is a whole number of units.
 template <class T>
@@ -85,17 +77,13 @@ void Solver<T>::count_coarsely(const Largest& largest) {
   if (!whole_) counting_ = scales_;
 }
 
-// Largest magnitudes from a sample, so that the first pass can scan as well.
+// Largest magnitudes from the sample, so that the first pass can scan as well.
 template <class T>
 bool Solver<T>::guess() {
   constexpr double kSurprise = 16;  // how much larger than the sample's the largest may be
-  constexpr std::int64_t kFew = 1024;
-  if (sizeof(T) != 4 || instance_.users <= kDirect) return false;  // a double's digits leave no room for a guess
-  const std::vector<Open> users = sample(std::min(kFew, instance_.users / 8));
-  for (std::size_t k = 0; k < users.size(); ++k) {
-    if (k + kAhead < users.size()) prefetch(instance_, users[k + kAhead].user);
-    guess_.join(arch().kernels<T>().scan(instance_, users[k].user, users[k].user + 1));
-  }
+  // A double's digits leave no room for a guess; and what fits into the cache is soon read again.
+  if (sizeof(T) != 4 || instance_.users <= kSample || instance_.open != nullptr) return false;
+  guess_ = sample().largest();
   if (!guess_.finite || guess_.value == 0 || guess_.cost == 0) return false;
   guess_.value *= kSurprise;
   guess_.cost *= kSurprise;
@@ -152,44 +140,24 @@ void Solver<T>::survey_now() {
   out_.rows_read += instance_.users;
 }
 
-// Users spread over all, as a sample.
 template <class T>
-std::vector<Open> Solver<T>::sample(std::int64_t size) const {
-  std::vector<Open> users(static_cast<std::size_t>(size));
-  for (std::int64_t k = 0; k < size; ++k)
-    users[static_cast<std::size_t>(k)] = {static_cast<std::int32_t>(spread(k, size, instance_.users)), -1};
-  return users;
+const Sample<T>& Solver<T>::sample() {
+  if (!sample_) {
+    const std::int64_t users = instance_.users;
+    const std::int64_t size = users <= kAll ? users : std::min(kSample, std::max(kAll, users / 8));
+    sample_ = std::make_unique<Sample<T>>(instance_, size, threads_);
+    out_.rows_read += sample_->size();
+  }
+  return *sample_;
 }
 
 // A bracket around λ*, read off a sample (or off a multiplier that the caller trusts).
 template <class T>
 Bracket Solver<T>::propose(double warm_start) {
   if (is_warm(warm_start, instance_.users)) return {warm_start * (1 - 1.0 / 64), warm_start * (1 + 1.0 / 64)};
-  const std::int64_t size = std::min(kSample, std::max(kLeastSample, instance_.users / 8));
-  if (!curve_) {
-    curve_ =
-        std::make_unique<SpendCurve>(spend_curve(instance_, sample(size), counting_.value, counting_.cost, threads_));
-    out_.rows_read += size;
-  }
-  SpendCurve& curve = *curve_;
-  const double share = static_cast<double>(size) / static_cast<double>(instance_.users);
-  double target = budget_asked_ * share;
-  std::size_t first = 0, last = 0;
-  if (search_.anchored) {  // the truth is known at one place: the sample has to bridge only the way from there
-    const double before = curve.spend_at(search_.anchor);
-    target = before + (budget_asked_ - scales_.cost.nearest(search_.spend_at_anchor)) * share;
-    first = curve.bought(before);
-  }
-  last = curve.bought(target);
-  if (first > last) std::swap(first, last);
-  const double deviation = deviations_ * std::sqrt(1 - share) * curve.deviation(first, last);
-  const double spare = fill_ ? 1.25 * kFillWindow * static_cast<double>(spare_) * share + 8 : 1;
-  Bracket asked = suggest(curve, target, deviation, static_cast<std::size_t>(spare), search_.outer);
-  if (!std::isfinite(asked.high)) {
-    asked.high = curve.steepest() * kFirstHigh;
-    if (asked.high <= search_.outer.low) return {0, INFINITY};  // nothing in the sample is that steep
-  }
-  return asked;
+  const double spare = fill_ ? 1.25 * kFillWindow * static_cast<double>(spare_) : 1;
+  return sample().bracket(search_, budget_asked_, scales_.cost.nearest(search_.spend_at_anchor), deviations_, spare,
+                          std::isnan(warm_start) ? memory_.near : warm_start);
 }
 
 // False if the pass was to scan as well and found larger numbers than it was prepared for; now those are known.
@@ -205,7 +173,6 @@ bool Solver<T>::pass(const Bracket& bracket, bool everybody, PassResult& out) {
     guessing_ = false;
     if (!out.usable) {
       survey_now();
-      curve_.reset();
       return false;
     }
     know({out.largest, false});
@@ -343,7 +310,7 @@ void Solver<T>::list_everybody(const Bracket& hint) {
 template <class T>
 void Solver<T>::report(const Totals& plan, int128 bound, double multiplier) {
   out_.status = kSolved;
-  out_.multiplier = multiplier;
+  out_.multiplier = memory_.near = multiplier;
   out_.value = scales_.value.nearest(plan.value);
   out_.spend = scales_.cost.nearest(plan.cost);
   out_.dual_bound = scales_.value.above(bound);

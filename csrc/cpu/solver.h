@@ -7,6 +7,7 @@
 #include "../core/search.h"
 #include "arch.h"
 #include "pass.h"
+#include "sample.h"
 
 namespace bidfcl {
 
@@ -46,7 +47,7 @@ class Solver {
   bool guess();
   void survey_now();
   void count_coarsely(const Largest& largest);
-  std::vector<Open> sample(std::int64_t size) const;
+  const Sample<T>& sample();
   Bracket propose(double warm_start);
   bool pass(const Bracket& bracket, bool everybody, PassResult& out);
   bool finish(const PassResult& pass, const Bracket& bracket);
@@ -63,9 +64,9 @@ class Solver {
   Scales scales_, counting_;
   bool whole_ = false;
   Search search_;
-  std::unique_ptr<SpendCurve> curve_;
+  std::unique_ptr<Sample<T>> sample_;
   double deviations_ = kDeviations;
-  std::size_t spare_ = 1;  // how many times the room that `fill` needs
+  int spare_ = 1;  // how many times the room that `fill` needs
   bool fill_;
   int threads_;
   std::int32_t* choice_;

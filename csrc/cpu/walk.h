@@ -84,7 +84,7 @@ class Walk {
           *out++ = {slopes[l],
                     value[l],
                     cost[l],
-                    job_.label_by_order ? static_cast<std::int32_t>(first + l) : user[l],
+                    user[l],
                     position,
                     static_cast<std::int32_t>(from[l]),
                     static_cast<std::int32_t>(to[l])};

@@ -1,7 +1,9 @@
 // The search as a state machine, on made-up totals: no data, no threads. A falling step function stands for the spend.
 
+#include "../../csrc/core/buckets.h"
 #include "../../csrc/core/search.h"
 
+#include <algorithm>
 #include <random>
 #include <vector>
 
@@ -67,62 +69,6 @@ void bisect_like_a_driver() {
   }
 }
 
-// A made-up sample, and the same edges sorted by hand.
-struct Sample {
-  std::vector<SampleEdge> edges;
-  std::vector<double> spend;
-  double total = 0;
-
-  explicit Sample(std::mt19937_64& random, bool alike) : spend(1 + random() % 80) {
-    for (double& s : spend) total += s = static_cast<double>(random() % 9);
-    edges.resize(random() % 700);
-    for (SampleEdge& e : edges) {
-      const double slope =
-          alike ? 1 + static_cast<double>(random() % 3) : std::exp2(static_cast<double>(random() % 4000) / 100 - 20);
-      e = {slope, 1 + static_cast<double>(random() % 9), static_cast<std::int32_t>(random() % spend.size())};
-      total += e.cost;
-    }
-  }
-  std::vector<SampleEdge> sorted() const {
-    std::vector<SampleEdge> out = edges;
-    std::sort(out.begin(), out.end(),
-              [](const auto& a, const auto& b) { return a.slope != b.slope ? a.slope > b.slope : a.user < b.user; });
-    return out;
-  }
-  double base() const {
-    double out = 0;
-    for (double s : spend) out += s;
-    return out;
-  }
-};
-
-void the_curve_agrees_with_sorting() {
-  std::mt19937_64 random(3);
-  for (int trial = 0; trial < 400; ++trial) {
-    const Sample sample(random, trial % 3 == 0);
-    const std::vector<SampleEdge> sorted = sample.sorted();
-    SpendCurve curve(sample.edges, sample.spend);
-    CHECK(curve.size() == sorted.size());
-    for (int ask = 0; ask < 8; ++ask) {
-      const double money = std::floor(sample.total * static_cast<double>(random() % 1100) / 1000);
-      double left = money - sample.base();
-      std::size_t expected = 0;
-      for (; expected < sorted.size() && sorted[expected].cost <= left; ++expected) left -= sorted[expected].cost;
-      // Edges of equal slope and user may stand in any order.
-      const std::size_t found = curve.bought(money);
-      const double at = expected < sorted.size() ? sorted[expected].slope : 0;
-      CHECK((found < sorted.size() ? curve.slope(found) : 0) == at);
-
-      const double multiplier = sorted.empty() ? 1 : sorted[random() % sorted.size()].slope;
-      double spend = sample.base();
-      for (const SampleEdge& e : sorted)
-        if (e.slope > multiplier) spend += e.cost;
-      CHECK(curve.spend_at(multiplier) == spend);
-    }
-    if (!sorted.empty()) CHECK(curve.steepest() == sorted[0].slope);
-  }
-}
-
 void buckets_keep_the_order() {
   std::mt19937_64 random(11);
   for (int trial = 0; trial < 200; ++trial) {
@@ -144,33 +90,10 @@ void buckets_keep_the_order() {
   }
 }
 
-void sample_brackets_hold_the_estimate() {
-  std::mt19937_64 random(5);
-  for (int trial = 0; trial < 200; ++trial) {
-    const Sample sample(random, trial % 3 == 0);
-    if (sample.edges.empty()) continue;
-    SpendCurve curve(sample.edges, sample.spend);
-    const double target = sample.total * static_cast<double>(random() % 120) / 100;
-    const std::size_t split = curve.bought(target);
-    const double at = split < curve.size() ? curve.slope(split) : 0;
-    const Bracket b = suggest(curve, target, sample.total * 0.02, 3, {0, INFINITY});
-    CHECK(b.low <= at);
-    CHECK(at <= b.high);
-    CHECK(b.low < b.high);
-    if (at == 0) continue;
-    // A bracket reaches into what is possible still.
-    const Bracket proved{at * 1.5, at * 2};
-    const Bracket inner = suggest(curve, target, sample.total * 0.02, 3, proved);
-    CHECK(inner.high > proved.low && inner.high <= proved.high && inner.low < proved.high);
-  }
-}
-
 }  // namespace
 
 int main() {
   bisect_like_a_driver();
-  the_curve_agrees_with_sorting();
   buckets_keep_the_order();
-  sample_brackets_hold_the_estimate();
   return finish();
 }

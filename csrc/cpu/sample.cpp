@@ -1,0 +1,151 @@
+#include "sample.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "for_rows.h"
+
+namespace bidfcl {
+namespace {
+
+// The k-th of `samples` users spread over `count`: even, but off any period the data may have.
+std::int64_t spread(std::int64_t k, std::int64_t samples, std::int64_t count) {
+  const double golden = 0.6180339887498949 * static_cast<double>(k);
+  const auto at = static_cast<std::int64_t>((static_cast<double>(k) + golden - std::floor(golden)) *
+                                            static_cast<double>(count) / static_cast<double>(samples));
+  return std::min(at, count - 1);
+}
+
+// Neighbours come along: they are in the same pages.
+constexpr std::int64_t kNeighbours = 4;
+
+std::int64_t place(std::int64_t k, std::int64_t samples, std::int64_t count) {
+  return spread(k / kNeighbours, samples / kNeighbours, count / kNeighbours) * kNeighbours + k % kNeighbours;
+}
+
+constexpr double kWidest = 21;  // powers of two to each side, where nothing is known
+constexpr int kRounds = 8;
+
+// Multipliers from low to high, in equal ratios.
+void grid(const Bracket& range, double* multipliers) {
+  const double ratio = std::pow(range.high / range.low, 1.0 / (kProbes - 1));
+  multipliers[0] = range.low;
+  for (int k = 1; k < kProbes; ++k) multipliers[k] = multipliers[k - 1] * ratio;
+}
+
+}  // namespace
+
+template <class T>
+Sample<T>::Sample(const InstanceView<T>& in, std::int64_t size, int threads)
+    : value_(in.value), cost_(in.cost), items_(in.items) {
+  rows_ = size = size == in.users ? size : size / kNeighbours * kNeighbours;
+  share_ = static_cast<double>(size) / static_cast<double>(in.users);
+  const bool side_by_side = in.open == nullptr && in.value_item == 1 && in.cost_item == 1 && in.value_row == in.items &&
+                            in.cost_row == in.items;
+  if (size == in.users && side_by_side) return;
+  const std::size_t cells = static_cast<std::size_t>(size) * static_cast<std::size_t>(items_);
+  memory_.resize(2 * cells);
+  value_ = memory_.data();
+  cost_ = memory_.data() + cells;
+  for_chunks(size, 1024, threads, [&](std::int64_t, std::int64_t begin, std::int64_t end) {
+    for (std::int64_t k = begin; k < end; ++k) {
+      if (k + kAhead < end) prefetch(in, place(k + kAhead, size, in.users));
+      const RowView<T> row = in.row(place(k, size, in.users));
+      T* value = memory_.data() + k * items_;
+      T* cost = value + cells;
+      for (int j = 0; j < items_; ++j) {
+        const bool open = row.open_at(j);
+        value[j] = open ? row.value_at(j) : std::numeric_limits<T>::lowest();
+        cost[j] = open ? row.cost_at(j) : 0;
+      }
+    }
+  });
+}
+
+template <class T>
+ProbeTotals Sample<T>::probe(const double* multipliers) const {
+  T own[kProbes];
+  for (int k = 0; k < kProbes; ++k) own[k] = static_cast<T>(multipliers[k]);
+  ProbeTotals out;
+  arch().kernels<T>().probe(value_, cost_, rows_, items_, own, out);
+  return out;
+}
+
+template <class T>
+Bracket Sample<T>::bracket(const Search& search, double budget, double spent, double deviations, double spare,
+                           double near) const {
+  double multipliers[kProbes];
+  double target = budget * share_;
+  if (search.anchored) {  // the truth is known at one place: the sample has to bridge only the way from there
+    std::fill_n(multipliers, kProbes, search.anchor);
+    target += probe(multipliers).spend[0] - spent * share_;
+  }
+  const double n = static_cast<double>(rows_);
+  const bool guessed = near > 0 && std::isfinite(near);
+  Bracket range{0, INFINITY};
+  for (const bool wide : {false, true}) {
+    if (!wide && !guessed) continue;
+    if (wide) {
+      // Ratios of typical numbers; the widest search is 2^42.
+      double value = 0, cost = 0;
+      for (std::int64_t i = 0; i < rows_; i += std::max<std::int64_t>(1, rows_ / 64))
+        for (std::int64_t k = i * items_; k < (i + 1) * items_; ++k) {
+          if (value_[k] == std::numeric_limits<T>::lowest()) continue;
+          value += std::fabs(static_cast<double>(value_[k]));
+          cost += std::fabs(static_cast<double>(cost_[k]));
+        }
+      const double typical = value / cost;
+      if (!(typical > 0) || !std::isfinite(typical)) return {0, INFINITY};
+      range = {std::ldexp(typical, -static_cast<int>(kWidest)), std::ldexp(typical, static_cast<int>(kWidest))};
+    } else {
+      range = {near / 1.5, near * 1.5};
+    }
+    bool high_found = false, low_found = false;
+    for (int round = 0; round < kRounds; ++round) {
+      grid(range, multipliers);
+      const ProbeTotals totals = probe(multipliers);
+      int high = kProbes, low = -1, middle = 0;
+      while (middle < kProbes && totals.spend[middle] > target) ++middle;
+      const int at = std::min(middle, kProbes - 1);
+      const double variance = std::max(0.0, totals.squares[at] - totals.spend[at] * totals.spend[at] / n);
+      const double deviation = deviations * std::sqrt(variance * (1 - share_)) + 1e-5 * std::fabs(totals.spend[at]);
+      for (int k = kProbes - 1; k >= 0 && totals.spend[k] <= target - deviation; --k) high = k;
+      std::int64_t moved = 0;
+      for (int k = std::min(middle - 1, kProbes - 2); k >= 0; --k) {
+        // The step that λ* itself is in counts for nothing.
+        if (k < middle - 1) moved += totals.moved[k];
+        if (totals.spend[k] < target + deviation || static_cast<double>(moved) < spare * share_) continue;
+        low = k;
+        break;
+      }
+      if (high == 0) {  // all of the range is too high
+        range = {0, multipliers[0]};
+        high_found = wide;
+        break;
+      }
+      high_found |= high < kProbes;
+      low_found |= low >= 0;
+      const Bracket before = range;
+      if (high < kProbes) range.high = multipliers[high];
+      if (low >= 0) range.low = multipliers[low];
+      if (!(range.low < range.high)) range = before;
+      const double shrunk = std::log(range.high / range.low) / std::log(before.high / before.low);
+      if (!(shrunk < 0.93)) break;
+    }
+    if (high_found && low_found) break;
+    if (wide) {
+      if (!high_found) return {0, INFINITY};
+      range.low = 0;
+    }
+  }
+  if (!(range.high < search.outer.high)) range.high = search.outer.high;
+  if (!(range.high > search.outer.low)) range.high = search.outer.low * (1 + 1.0 / 16);
+  if (!(range.low < range.high)) range.low = range.high * (1 - 1.0 / 16);
+  return range;
+}
+
+template class Sample<float>;
+template class Sample<double>;
+
+}  // namespace bidfcl

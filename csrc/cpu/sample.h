@@ -1,0 +1,41 @@
+// Where to look: a bracket of multipliers, read off a sample of the users.
+#pragma once
+
+#include <vector>
+
+#include "../core/search.h"
+#include "arch.h"
+
+namespace bidfcl {
+
+// Some rows side by side, in memory of its own unless they lie so already; closed treatments never win.
+template <class T>
+class Sample {
+ public:
+  // `size` users spread over all of the instance.
+  Sample(const InstanceView<T>& instance, std::int64_t size, int threads);
+
+  double share() const { return share_; }
+  std::int64_t size() const { return rows_; }
+  // The largest magnitudes, unless treatments are closed.
+  Largest largest() const { return arch().kernels<T>().scan(view(), 0, rows_); }
+
+  // A bracket that should hold the multiplier at which all users together spend `budget`, and below it `spare` edges
+  // of theirs. `deviations`: how many standard errors to each side; `spent`: the money spent at search.anchor; `near`:
+  // a guess, or NaN. {0, ∞} if there is no such bracket.
+  Bracket bracket(const Search& search, double budget, double spent, double deviations, double spare,
+                  double near) const;
+
+ private:
+  InstanceView<T> view() const { return {value_, cost_, nullptr, items_, 1, items_, 1, 0, 0, rows_, items_}; }
+  ProbeTotals probe(const double* multipliers) const;
+
+  std::vector<T> memory_;
+  const T* value_;
+  const T* cost_;
+  std::int64_t rows_;
+  int items_;
+  double share_;
+};
+
+}  // namespace bidfcl

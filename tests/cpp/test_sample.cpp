@@ -1,0 +1,122 @@
+// Brackets read off a sample: they hold what they should nearly always, and say so when there is nothing to read.
+
+#include "../../csrc/cpu/sample.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <random>
+#include <vector>
+
+#include "check.h"
+
+using namespace bidfcl;
+
+namespace {
+
+struct Instance {
+  std::vector<float> value, cost;
+  int items;
+  std::int64_t users;
+
+  Instance(std::int64_t n, int m, unsigned seed)
+      : value(static_cast<std::size_t>(n * m)), cost(value.size()), items(m), users(n) {
+    std::mt19937 random(seed);
+    std::uniform_real_distribution<float> uniform(0.5f, 2);
+    for (std::int64_t i = 0; i < n; ++i) {
+      const float price = uniform(random), lift = uniform(random);
+      for (int j = 0; j < m; ++j) {
+        const float dose = static_cast<float>(j) / static_cast<float>(m);
+        cost[static_cast<std::size_t>(i * m + j)] = price * dose * uniform(random);
+        value[static_cast<std::size_t>(i * m + j)] = lift * (1 - std::exp(-3 * dose)) * uniform(random);
+      }
+    }
+  }
+  InstanceView<float> view() const {
+    return {value.data(), cost.data(), nullptr, items, 1, items, 1, 0, 0, users, items};
+  }
+
+  // The spend of everybody's best choice.
+  double spend(double multiplier) const {
+    double total = 0;
+    for (std::int64_t i = 0; i < users; ++i) {
+      double best = -INFINITY, chosen = 0;
+      for (int j = 0; j < items; ++j) {
+        const std::size_t at = static_cast<std::size_t>(i * items + j);
+        const double score = value[at] - multiplier * cost[at];
+        if (score > best) {
+          best = score;
+          chosen = cost[at];
+        }
+      }
+      total += chosen;
+    }
+    return total;
+  }
+};
+
+void brackets_hold_nearly_always() {
+  int held = 0, asked = 0;
+  for (unsigned seed = 0; seed < 12; ++seed) {
+    const int items = 2 + static_cast<int>(seed % 5) * 3;
+    const Instance instance(20000, items, seed);
+    const Sample<float> sample(instance.view(), 2048, 1);
+    CHECK(sample.size() == 2048);
+    for (const double multiplier : {0.2, 0.7, 2.0}) {
+      const double budget = instance.spend(multiplier);
+      const Bracket b = sample.bracket(Search{}, budget, 0, 3, 10, std::nan(""));
+      CHECK(b.low < b.high && std::isfinite(b.high));
+      ++asked;
+      held += instance.spend(b.high) <= budget && budget <= instance.spend(b.low);
+      CHECK(instance.spend(b.low) - instance.spend(b.high) < 0.25 * instance.spend(0));  // not merely wide
+    }
+  }
+  CHECK(held >= asked - 2);
+}
+
+// Everybody is the sample: the bracket is narrow, wherever the search begins.
+void a_whole_sample_is_sharp() {
+  const Instance instance(1000, 8, 1);
+  const Sample<float> sample(instance.view(), 1000, 1);
+  const double budget = instance.spend(0.5);
+  for (const double near : {std::nan(""), 0.5, 0.52, 30.0, 1e-9, 0.0}) {
+    const Bracket b = sample.bracket(Search{}, budget, 0, 2.5, 0, near);
+    CHECK(b.low <= 0.5 && 0.5 <= b.high * 1.001);
+    CHECK(b.high < b.low * 1.1);
+  }
+}
+
+void what_is_known_already_counts() {
+  const Instance instance(20000, 5, 3);
+  const Sample<float> sample(instance.view(), 2048, 1);
+  const double budget = instance.spend(0.5), anchor = 0.6;
+  Search search;
+  search.budget = 0;
+  search.tell({anchor * 0.99, anchor}, -2, -1);  // λ* is below 0.594
+  const Bracket b = sample.bracket(search, budget, instance.spend(search.anchor), 2.5, 10, std::nan(""));
+  CHECK(b.high <= search.outer.high);
+  CHECK(b.low < 0.5 && 0.5 < b.high);
+}
+
+void budgets_beyond_the_data() {
+  const Instance instance(5000, 5, 4);
+  const Sample<float> sample(instance.view(), 2048, 1);
+  const Bracket none = sample.bracket(Search{}, -1e9, 0, 2.5, 10, std::nan(""));
+  CHECK(none.low == 0 && std::isinf(none.high));
+  const Bracket slack = sample.bracket(Search{}, 1e9, 0, 2.5, 10, std::nan(""));
+  CHECK(slack.low == 0 && slack.high < 1e-3);
+  Instance nothing(100, 5, 5);
+  std::fill(nothing.cost.begin(), nothing.cost.end(), 0.0f);
+  const Bracket free = Sample<float>(nothing.view(), 100, 1).bracket(Search{}, 1, 0, 2.5, 10, std::nan(""));
+  CHECK(free.low == 0 && std::isinf(free.high));
+}
+
+}  // namespace
+
+int main() {
+  brackets_hold_nearly_always();
+  a_whole_sample_is_sharp();
+  what_is_known_already_counts();
+  budgets_beyond_the_data();
+  return finish();
+}
