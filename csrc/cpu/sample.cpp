@@ -129,6 +129,7 @@ Bracket Sample<T>::bracket(const Search& search, double budget, double spent, do
       const Bracket before = range;
       if (high < kProbes) range.high = multipliers[high];
       if (low >= 0) range.low = multipliers[low];
+      else if (wide && !low_found && high < kProbes) range.low = multipliers[high - 1];  // sharpen the high end alone
       if (!(range.low < range.high)) range = before;
       const double shrunk = std::log(range.high / range.low) / std::log(before.high / before.low);
       if (!(shrunk < 0.93)) break;
