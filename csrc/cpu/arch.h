@@ -69,6 +69,9 @@ struct SweepJob {
   WholeNumbers<T> whole;
   bool scan;             // only in whole numbers: the kernel joins the range's magnitudes to `seen`
   std::int32_t* choice;  // [N]
+  // The users [begin, end) in columns, as the kernel of that name leaves them; null: read the instance itself.
+  const T* value_columns = nullptr;
+  const T* cost_columns = nullptr;
 };
 
 // The users whose hull edges are wanted, as far as a bracket leaves them open.
@@ -126,6 +129,7 @@ template <class T>
 struct Kernels {
   std::int64_t (*sweep)(const SweepJob<T>&, std::int64_t begin, std::int64_t end, Totals&, Open* open, Largest& seen);
   std::int64_t (*walk)(const WalkJob<T>&, const Open* users, std::int64_t count, WalkRun&);
+  void (*columns)(const InstanceView<T>&, std::int64_t begin, std::int64_t end, T* value, T* cost);
   Largest (*scan)(const InstanceView<T>&, std::int64_t begin, std::int64_t end);
   void (*probe)(const T* value, const T* cost, std::int64_t rows, int items, const T* multipliers, ProbeTotals&);
   bool (*whole_units)(const InstanceView<T>&, const FixedPoint&, std::int64_t begin, std::int64_t end);

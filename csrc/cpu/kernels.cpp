@@ -14,8 +14,8 @@ namespace BIDFCL_ARCH {
 
 extern const Arch table;
 const Arch table = {BIDFCL_STRING(BIDFCL_ARCH),
-                    {sweep<float>, walk<float>, scan<float>, probe<float>, whole_units<float>},
-                    {sweep<double>, walk<double>, scan<double>, probe<double>, whole_units<double>}};
+                    {sweep<float>, walk<float>, columns<float>, scan<float>, probe<float>, whole_units<float>},
+                    {sweep<double>, walk<double>, columns<double>, scan<double>, probe<double>, whole_units<double>}};
 
 }  // namespace BIDFCL_ARCH
 }  // namespace bidfcl

@@ -10,6 +10,26 @@
 
 namespace bidfcl {
 
+// Bytes aligned to 64 that are not initialised, and grow.
+class AlignedMemory {
+ public:
+  void* room(std::size_t bytes) {
+    if (bytes > bytes_) {
+      memory_.reset(std::aligned_alloc(64, (bytes + 63) / 64 * 64));
+      if (!memory_) throw std::bad_alloc();
+      bytes_ = bytes;
+    }
+    return memory_.get();
+  }
+
+ private:
+  struct Free {
+    void operator()(void* p) const { std::free(p); }
+  };
+  std::size_t bytes_ = 0;
+  std::unique_ptr<void, Free> memory_;
+};
+
 class Lister {
  public:
   // Users walked at a time: few enough that their edges stay in cache.
@@ -21,8 +41,7 @@ class Lister {
     const auto users = static_cast<std::size_t>(run_users(items));
     edges_.reset(new Edge[users * static_cast<std::size_t>(std::max(1, items - 1))]);
     at_.reset(new std::int32_t[256]);
-    scratch_.reset(std::aligned_alloc(64, walk_scratch(items)));
-    if (!scratch_) throw std::bad_alloc();
+    scratch_.room(walk_scratch(items));
     items_ = items;
   }
 
@@ -32,20 +51,17 @@ class Lister {
     const std::int64_t step = run_users(job.instance.items);
     for (std::int64_t k = 0; k < count; k += step) {
       const std::int64_t some = std::min(step, count - k);
-      WalkRun run{edges_.get(), at_.get(), scratch_.get(), {}, false};
+      WalkRun run{edges_.get(), at_.get(), scratch_.room(0), {}, false};
       const std::int64_t edges = arch().kernels<T>().walk(job, users + k, some, run);
       see(users + k, some, run, edges);
     }
   }
 
  private:
-  struct Free {
-    void operator()(void* p) const { std::free(p); }
-  };
   int items_ = 0;
   std::unique_ptr<Edge[]> edges_;
   std::unique_ptr<std::int32_t[]> at_;
-  std::unique_ptr<void, Free> scratch_;
+  AlignedMemory scratch_;
 };
 
 }  // namespace bidfcl

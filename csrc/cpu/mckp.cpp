@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <vector>
 
 #include "../capi.h"
 #include "../status.h"
@@ -15,19 +16,60 @@ namespace {
 // Waking a thread costs more than reading this many numbers.
 constexpr std::int64_t kWorthThreads = 1 << 18;
 
+// Budgets of one instance that are solved in one reading.
+constexpr std::int64_t kTogether = 32;
+
+void write(const Solution& s, std::int64_t b, std::int64_t users, std::int32_t* choice, const Plans& out) {
+  if (s.status != kSolved) std::fill(choice, choice + users, -1);
+  out.multiplier[b] = s.multiplier;
+  out.value[b] = s.value;
+  out.spend[b] = s.spend;
+  out.dual_bound[b] = s.dual_bound;
+  out.gap[b] = s.gap;
+  out.least_budget[b] = s.least_budget;
+  out.value_unit[b] = s.value_unit;
+  out.cost_unit[b] = s.cost_unit;
+  out.status[b] = s.status;
+  out.rows_read[b] = s.rows_read;
+  out.sweeps[b] = s.sweeps;
+  out.active[b] = s.active;
+}
+
+bool is_one_instance(const Problems& p) {
+  const auto same = [&](const std::int64_t* x) {
+    return std::all_of(x, x + p.count, [&](std::int64_t y) { return y == x[0]; });
+  };
+  return p.value_stride[0] == 0 && p.cost_stride[0] == 0 && p.open_stride[0] == 0 && same(p.start) && same(p.stop);
+}
+
+template <class T>
+void solve_budgets(const Problems& p, const MckpOptions& options, const Plans& out) {
+  const InstanceView<T> instance = instance_of<T>(p, 0);
+  const Survey shared = survey(instance, options.threads);
+  for (std::int64_t first = 0; first < p.count; first += kTogether) {
+    const std::int64_t last = std::min(p.count, first + kTogether);
+    std::vector<PassMemory> memories(static_cast<std::size_t>(last - first));
+    std::vector<Solver<T>> solvers;
+    solvers.reserve(memories.size());
+    const auto choice = [&](std::int64_t b) { return out.choice + b * out.choice_stride + p.start[b]; };
+    for (std::int64_t b = first; b < last; ++b)
+      solvers.emplace_back(instance, p.budget[b], options.fill, options.threads, choice(b),
+                           memories[static_cast<std::size_t>(b - first)]);
+    const std::vector<Solution> found =
+        Solver<T>::run_together(solvers, shared, p.warm_start ? p.warm_start + first : nullptr);
+    for (std::int64_t b = first; b < last; ++b)
+      write(found[static_cast<std::size_t>(b - first)], b, instance.users, choice(b), out);
+  }
+}
+
 template <class T>
 void solve(const Problems& p, MckpOptions options, const Plans& out) {
   std::int64_t rows = 0;
   for (std::int64_t b = 0; b < p.count; ++b) rows = std::max(rows, p.stop[b] - p.start[b]);
   if (p.count * rows * p.items < kWorthThreads) options.threads = 1;
-  const bool wide = p.count > 1 && (rows <= 65536 || p.count >= 8 * options.threads);
-  const int within = wide ? 1 : options.threads;
-  const bool one_instance = p.value_stride[0] == 0 && p.cost_stride[0] == 0 && p.open_stride[0] == 0 &&
-                            std::all_of(p.start, p.start + p.count, [&](std::int64_t s) { return s == p.start[0]; }) &&
-                            std::all_of(p.stop, p.stop + p.count, [&](std::int64_t s) { return s == p.stop[0]; });
-  const bool shares = one_instance && p.count > 1;
-  const Survey shared = shares ? survey(instance_of<T>(p, 0), options.threads) : Survey{};
+  if (p.count > 1 && is_one_instance(p)) return solve_budgets<T>(p, options, out);
 
+  const bool wide = p.count > 1 && (rows <= 65536 || p.count >= 8 * options.threads);
   Lender<PassMemory> memories;
   // The same for any number of threads, because a problem's first guess is its neighbour's answer.
   const std::int64_t grain = std::max<std::int64_t>(1, std::min<std::int64_t>(16, p.count / 32));
@@ -37,21 +79,8 @@ void solve(const Problems& p, MckpOptions options, const Plans& out) {
     for (std::int64_t b = begin; b < end; ++b) {
       const InstanceView<T> instance = instance_of<T>(p, b);
       std::int32_t* choice = out.choice + b * out.choice_stride + p.start[b];
-      Solver<T> solver(instance, p.budget[b], options.fill, within, choice, *memory);
-      const Solution s = solver.run(shares ? &shared : nullptr, p.warm_start ? p.warm_start[b] : std::nan(""));
-      if (s.status != kSolved) std::fill(choice, choice + instance.users, -1);
-      out.multiplier[b] = s.multiplier;
-      out.value[b] = s.value;
-      out.spend[b] = s.spend;
-      out.dual_bound[b] = s.dual_bound;
-      out.gap[b] = s.gap;
-      out.least_budget[b] = s.least_budget;
-      out.value_unit[b] = s.value_unit;
-      out.cost_unit[b] = s.cost_unit;
-      out.status[b] = s.status;
-      out.rows_read[b] = s.rows_read;
-      out.sweeps[b] = s.sweeps;
-      out.active[b] = s.active;
+      Solver<T> solver(instance, p.budget[b], options.fill, wide ? 1 : options.threads, choice, *memory);
+      write(solver.run(p.warm_start ? p.warm_start[b] : std::nan("")), b, instance.users, choice, out);
     }
   });
 }

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cmath>
 #include <cstdlib>
+#include <deque>
 #include <limits>
 
 #include "edges.h"
@@ -95,64 +96,106 @@ bool can_count_whole(const FixedPoint& value_scale, const FixedPoint& cost_scale
   return sizeof(T) == 4 && holds(value_scale) && holds(cost_scale);
 }
 
+namespace {
+
+// One bracket's share of a reading.
 template <class T>
-PassResult run_pass(const PassJob<T>& job, PassMemory& memory) {
-  const InstanceView<T>& in = job.instance;
-  WholeNumbers<T> whole;
-  if (job.whole) whole = {true, least_whole<T>(job.value_scale), least_whole<T>(job.cost_scale)};
-  SweepJob<T> sweep{in, {}, job.value_scale, job.cost_scale, whole, job.guess != nullptr, job.choice};
-  if (!job.everybody) {
-    place(job.bracket, sweep.ends);
-    sweep.ends.doubt_low = doubt<T>(std::fabs(sweep.ends.low), job.value_scale, job.cost_scale);
-    sweep.ends.doubt_high = doubt<T>(sweep.ends.high, job.value_scale, job.cost_scale);
-  }
-  WalkJob<T> walk = walk_job(in, job.value_scale, job.cost_scale, walked(job));
-  walk.whole = whole;
-
+struct Reading {
+  const PassJob<T>& job;
+  PassMemory& memory;
+  SweepJob<T> sweep;
+  WalkJob<T> walk;
   PassResult out;
-  const int to_fixed = job.value_scale.shift - job.cost_scale.shift;
-  out.map =
-      SlopeBuckets::between(std::ldexp(job.bracket.low, to_fixed), std::ldexp(job.bracket.high, to_fixed), job.buckets);
-  out.buckets.resize(static_cast<std::size_t>(job.buckets));
+  std::atomic<bool> closed_user{false};
 
+  Reading(const PassJob<T>& asked, PassMemory& own, std::size_t chunks) : job(asked), memory(own) {
+    WholeNumbers<T> whole;
+    if (job.whole) whole = {true, least_whole<T>(job.value_scale), least_whole<T>(job.cost_scale)};
+    sweep = {job.instance, {}, job.value_scale, job.cost_scale, whole, job.guess != nullptr, job.choice};
+    if (!job.everybody) {
+      place(job.bracket, sweep.ends);
+      sweep.ends.doubt_low = doubt<T>(std::fabs(sweep.ends.low), job.value_scale, job.cost_scale);
+      sweep.ends.doubt_high = doubt<T>(sweep.ends.high, job.value_scale, job.cost_scale);
+    }
+    walk = walk_job(job.instance, job.value_scale, job.cost_scale, walked(job));
+    walk.whole = whole;
+    const int to_fixed = job.value_scale.shift - job.cost_scale.shift;
+    out.map = SlopeBuckets::between(std::ldexp(job.bracket.low, to_fixed), std::ldexp(job.bracket.high, to_fixed),
+                                    job.buckets);
+    out.buckets.resize(static_cast<std::size_t>(job.buckets));
+    memory.parts.resize(std::max(memory.parts.size(), chunks));
+    for (auto& part : memory.parts) part.clear();
+  }
+
+  // The users [begin, end), at most kBlock. False if they cannot be counted; see PassResult::usable.
+  bool block(std::int64_t begin, std::int64_t end, const T* value_columns, const T* cost_columns, Lister& lister,
+             PassWorker& worker, Largest& seen) {
+    Open* open = worker.open.data();
+    std::int64_t count = 0;
+    if (job.everybody) {
+      for (std::int64_t i = begin; i < end; ++i) open[count++] = {static_cast<std::int32_t>(i), -1};
+    } else {
+      SweepJob<T> some = sweep;
+      some.value_columns = value_columns;
+      some.cost_columns = cost_columns;
+      count = arch().kernels<T>().sweep(some, begin, end, worker.before, open, seen);
+    }
+    if (job.guess && (!seen.finite || seen.value > job.guess->value || seen.cost > job.guess->cost)) return false;
+    worker.users += count;
+    lister.walk(walk, open, count, [&](const Open* users, std::int64_t n, const WalkRun& run, std::int64_t edges) {
+      take(run, edges, users, n, 1, out.map, job.choice, worker);
+      if (run.closed_user) closed_user = true;
+    });
+    return true;
+  }
+};
+
+// From so many brackets on, transposing a block once pays.
+constexpr std::size_t kWorthColumns = 3;
+
+}  // namespace
+
+template <class T>
+std::vector<PassResult> run_passes(const std::vector<PassJob<T>>& jobs, const std::vector<PassMemory*>& memories) {
+  const InstanceView<T>& in = jobs[0].instance;
   const auto chunks = static_cast<std::size_t>((in.users + kChunk - 1) / kChunk);
-  memory.parts.resize(std::max(memory.parts.size(), chunks));
-  for (auto& part : memory.parts) part.clear();
-  std::vector<Largest> largest(job.guess ? chunks : 0);
-  std::atomic<bool> usable{true}, closed_user{false};
-  const Kernels<T>& kernels = arch().kernels<T>();
-  for_chunks(in.users, kChunk, job.threads, [&](std::int64_t k, std::int64_t begin, std::int64_t end) {
-    Lender<PassWorker>::Loan worker(memory.workers);
-    worker->lister.prepare(in.items);
-    worker->open.resize(kBlock);
-    worker->buckets.resize(out.buckets.size());
-    worker->listed.clear();
-    Largest ignored, &seen = job.guess ? largest[static_cast<std::size_t>(k)] : ignored;
+  std::deque<Reading<T>> readings;
+  for (std::size_t b = 0; b < jobs.size(); ++b) readings.emplace_back(jobs[b], *memories[b], chunks);
+  const bool scan = jobs[0].guess != nullptr, columns = jobs.size() >= kWorthColumns && !jobs[0].everybody;
+  const std::size_t cells = static_cast<std::size_t>(kBlock) * static_cast<std::size_t>(in.items);
+  std::vector<Largest> largest(scan ? chunks : 0);
+  std::atomic<bool> usable{true};
+  for_chunks(in.users, kChunk, jobs[0].threads, [&](std::int64_t k, std::int64_t begin, std::int64_t end) {
+    std::deque<Lender<PassWorker>::Loan> workers;
+    for (Reading<T>& each : readings) {
+      PassWorker& worker = *workers.emplace_back(each.memory.workers);
+      worker.open.resize(kBlock);
+      worker.buckets.resize(each.out.buckets.size());
+      worker.listed.clear();
+    }
+    PassWorker& first = *workers.front();
+    first.lister.prepare(in.items);
+    T* value = columns ? static_cast<T*>(first.columns.room(2 * cells * sizeof(T))) : nullptr;
+    T* cost = columns ? value + cells : nullptr;
+    Largest ignored, &seen = scan ? largest[static_cast<std::size_t>(k)] : ignored;
     for (std::int64_t at = begin; at < end && usable; at += kBlock) {
       const std::int64_t stop = std::min(end, at + kBlock);
-      Open* open = worker->open.data();
-      std::int64_t count = 0;
-      if (job.everybody)
-        for (std::int64_t i = at; i < stop; ++i) open[count++] = {static_cast<std::int32_t>(i), -1};
-      else count = kernels.sweep(sweep, at, stop, worker->before, open, seen);
-      if (job.guess && (!seen.finite || seen.value > job.guess->value || seen.cost > job.guess->cost)) {
-        usable = false;
-        break;
-      }
-      worker->users += count;
-      worker->lister.walk(walk, open, count,
-                          [&](const Open* users, std::int64_t some, const WalkRun& run, std::int64_t n) {
-                            take(run, n, users, some, 1, out.map, job.choice, *worker);
-                            if (run.closed_user) closed_user = true;
-                          });
+      if (columns) arch().kernels<T>().columns(in, at, stop, value, cost);
+      for (std::size_t b = 0; b < readings.size(); ++b)
+        if (!readings[b].block(at, stop, value, cost, first.lister, *workers[b], seen)) usable = false;
     }
-    memory.parts[static_cast<std::size_t>(k)] = worker->listed;
+    for (std::size_t b = 0; b < readings.size(); ++b)
+      readings[b].memory.parts[static_cast<std::size_t>(k)] = workers[b]->listed;
   });
 
-  collect(memory, out);
-  out.usable = usable;
-  out.closed_user = closed_user;
-  for (const Largest& each : largest) out.largest.join(each);
+  std::vector<PassResult> out;
+  for (Reading<T>& each : readings) {
+    collect(each.memory, each.out);
+    each.out.usable = usable;
+    each.out.closed_user = each.closed_user;
+    for (const Largest& some : largest) each.out.largest.join(some);
+    out.push_back(std::move(each.out));
+  }
   return out;
 }
 
@@ -198,8 +241,8 @@ template bool can_sweep<float>(const Bracket&);
 template bool can_sweep<double>(const Bracket&);
 template bool can_count_whole<float>(const FixedPoint&, const FixedPoint&);
 template bool can_count_whole<double>(const FixedPoint&, const FixedPoint&);
-template PassResult run_pass(const PassJob<float>&, PassMemory&);
-template PassResult run_pass(const PassJob<double>&, PassMemory&);
+template std::vector<PassResult> run_passes(const std::vector<PassJob<float>>&, const std::vector<PassMemory*>&);
+template std::vector<PassResult> run_passes(const std::vector<PassJob<double>>&, const std::vector<PassMemory*>&);
 template void complete(const PassJob<float>&, const FixedPoint&, const FixedPoint&, PassResult&, PassMemory&);
 template void complete(const PassJob<double>&, const FixedPoint&, const FixedPoint&, PassResult&, PassMemory&);
 

@@ -27,6 +27,7 @@ struct Bucket {
 // The scratch of one thread.
 struct PassWorker {
   Lister lister;
+  AlignedMemory columns;
   std::vector<Open> open;
   std::vector<Listed> listed;
   std::vector<Open> put_off;
@@ -74,9 +75,10 @@ struct PassJob {
 template <class T>
 bool can_sweep(const Bracket& bracket);
 
-// The listed edges are left in memory.parts, those of a user together.
+// One reading for several brackets of one instance; the jobs differ in nothing but bracket and choice. The listed edges
+// are left in each one's memory.parts, those of a user together.
 template <class T>
-PassResult run_pass(const PassJob<T>& job, PassMemory& memory);
+std::vector<PassResult> run_passes(const std::vector<PassJob<T>>& jobs, const std::vector<PassMemory*>& memories);
 
 // Turns a result that was counted in the units of `job` into the finer ones of the true scales, and walks whoever was
 // put off. Slopes of listed edges stay in the units of `job`.

@@ -20,11 +20,15 @@ std::int64_t spread(std::int64_t k, std::int64_t samples, std::int64_t count) {
 // Neighbours come along: they are in the same pages.
 constexpr std::int64_t kNeighbours = 4;
 
-std::int64_t place(std::int64_t k, std::int64_t samples, std::int64_t count) {
-  return spread(k / kNeighbours, samples / kNeighbours, count / kNeighbours) * kNeighbours + k % kNeighbours;
+// The k-th sampled user of a sample whose first `part` rows are spread as evenly as all of them.
+std::int64_t place(std::int64_t k, std::int64_t part, std::int64_t samples, std::int64_t count) {
+  const std::int64_t group = k / kNeighbours, groups = part / kNeighbours, parts = samples / part;
+  const std::int64_t turn = group % groups * parts + group / groups;
+  return spread(turn, groups * parts, count / kNeighbours) * kNeighbours + k % kNeighbours;
 }
 
-constexpr double kWidest = 21;  // powers of two to each side, where nothing is known
+constexpr std::int64_t kPart = 8192;  // rows that the first rounds look at
+constexpr int kWidest = 21;           // powers of two to each side, where nothing is known
 constexpr int kRounds = 8;
 
 // Multipliers from low to high, in equal ratios.
@@ -39,7 +43,11 @@ void grid(const Bracket& range, double* multipliers) {
 template <class T>
 Sample<T>::Sample(const InstanceView<T>& in, std::int64_t size, int threads)
     : value_(in.value), cost_(in.cost), items_(in.items) {
-  rows_ = size = size == in.users ? size : size / kNeighbours * kNeighbours;
+  part_ = rows_ = size;
+  if (size < in.users) {  // whole groups of neighbours, and whole parts
+    part_ = std::min(size, kPart) / kNeighbours * kNeighbours;
+    rows_ = size = size / part_ * part_;
+  }
   share_ = static_cast<double>(size) / static_cast<double>(in.users);
   const bool side_by_side = in.open == nullptr && in.value_item == 1 && in.cost_item == 1 && in.value_row == in.items &&
                             in.cost_row == in.items;
@@ -50,8 +58,8 @@ Sample<T>::Sample(const InstanceView<T>& in, std::int64_t size, int threads)
   cost_ = memory_.data() + cells;
   for_chunks(size, 1024, threads, [&](std::int64_t, std::int64_t begin, std::int64_t end) {
     for (std::int64_t k = begin; k < end; ++k) {
-      if (k + kAhead < end) prefetch(in, place(k + kAhead, size, in.users));
-      const RowView<T> row = in.row(place(k, size, in.users));
+      if (k + kAhead < end) prefetch(in, place(k + kAhead, part_, size, in.users));
+      const RowView<T> row = in.row(place(k, part_, size, in.users));
       T* value = memory_.data() + k * items_;
       T* cost = value + cells;
       for (int j = 0; j < items_; ++j) {
@@ -64,86 +72,92 @@ Sample<T>::Sample(const InstanceView<T>& in, std::int64_t size, int threads)
 }
 
 template <class T>
-ProbeTotals Sample<T>::probe(const double* multipliers) const {
+ProbeTotals Sample<T>::probe(const double* multipliers, std::int64_t rows) const {
   T own[kProbes];
   for (int k = 0; k < kProbes; ++k) own[k] = static_cast<T>(multipliers[k]);
   ProbeTotals out;
-  arch().kernels<T>().probe(value_, cost_, rows_, items_, own, out);
+  arch().kernels<T>().probe(value_, cost_, rows, items_, own, out);
   return out;
+}
+
+// Narrows `range` round by round, by rows of which `part` holds so many; `wide`: all that is beyond it is possible too.
+template <class T>
+bool Sample<T>::narrow(const Wanted& wanted, std::int64_t rows, bool wide, Bracket& range) const {
+  const double n = static_cast<double>(rows), share = share_ * n / static_cast<double>(rows_);
+  const double target = wanted.target * n / static_cast<double>(rows_);
+  bool high_found = false, low_found = false;
+  double multipliers[kProbes];
+  for (int round = 0; round < kRounds; ++round) {
+    grid(range, multipliers);
+    const ProbeTotals totals = probe(multipliers, rows);
+    int high = kProbes, low = -1, middle = 0;
+    while (middle < kProbes && totals.spend[middle] > target) ++middle;
+    const int at = std::min(middle, kProbes - 1);
+    const double variance = std::max(0.0, totals.squares[at] - totals.spend[at] * totals.spend[at] / n);
+    const double deviation = wanted.deviations * std::sqrt(variance * (1 - share)) + 1e-5 * std::fabs(totals.spend[at]);
+    for (int k = kProbes - 1; k >= 0 && totals.spend[k] <= target - deviation; --k) high = k;
+    std::int64_t moved = 0;
+    for (int k = std::min(middle - 1, kProbes - 2); k >= 0; --k) {
+      if (k < middle - 1) moved += totals.moved[k];  // the step that λ* itself is in counts for nothing
+      if (totals.spend[k] < target + deviation || static_cast<double>(moved) < wanted.spare * share) continue;
+      low = k;
+      break;
+    }
+    if (high == 0) {  // all of the range is too high
+      range = {0, multipliers[0]};
+      return wide;
+    }
+    high_found |= high < kProbes;
+    low_found |= low >= 0;
+    const Bracket before = range;
+    if (high < kProbes) range.high = multipliers[high];
+    if (low >= 0) range.low = multipliers[low];
+    else if (wide && !low_found && high < kProbes) range.low = multipliers[high - 1];  // sharpen the high end alone
+    if (!(range.low < range.high)) range = before;
+    const double shrunk = std::log(range.high / range.low) / std::log(before.high / before.low);
+    if (!(shrunk < 0.93)) break;
+  }
+  if (!low_found && wide) range.low = 0;
+  return high_found && (low_found || wide);
 }
 
 template <class T>
 Bracket Sample<T>::bracket(const Search& search, double budget, double spent, double deviations, double spare,
                            double near) const {
-  double multipliers[kProbes];
-  double target = budget * share_;
+  Wanted wanted{budget * share_, deviations, spare};
   if (search.anchored) {  // the truth is known at one place: the sample has to bridge only the way from there
-    std::fill_n(multipliers, kProbes, search.anchor);
-    target += probe(multipliers).spend[0] - spent * share_;
+    double anchor[kProbes];
+    std::fill_n(anchor, kProbes, search.anchor);
+    wanted.target += probe(anchor, rows_).spend[0] - spent * share_;
   }
-  const double n = static_cast<double>(rows_);
-  const bool guessed = near > 0 && std::isfinite(near);
-  Bracket range{0, INFINITY};
-  for (const bool wide : {false, true}) {
-    if (!wide && !guessed) continue;
-    if (wide) {
-      // Ratios of typical numbers; the widest search is 2^42.
-      double value = 0, cost = 0;
-      for (std::int64_t i = 0; i < rows_; i += std::max<std::int64_t>(1, rows_ / 64))
-        for (std::int64_t k = i * items_; k < (i + 1) * items_; ++k) {
-          if (value_[k] == std::numeric_limits<T>::lowest()) continue;
-          value += std::fabs(static_cast<double>(value_[k]));
-          cost += std::fabs(static_cast<double>(cost_[k]));
-        }
-      const double typical = value / cost;
-      if (!(typical > 0) || !std::isfinite(typical)) return {0, INFINITY};
-      range = {std::ldexp(typical, -static_cast<int>(kWidest)), std::ldexp(typical, static_cast<int>(kWidest))};
-    } else {
-      range = {near / 1.5, near * 1.5};
-    }
-    bool high_found = false, low_found = false;
-    for (int round = 0; round < kRounds; ++round) {
-      grid(range, multipliers);
-      const ProbeTotals totals = probe(multipliers);
-      int high = kProbes, low = -1, middle = 0;
-      while (middle < kProbes && totals.spend[middle] > target) ++middle;
-      const int at = std::min(middle, kProbes - 1);
-      const double variance = std::max(0.0, totals.squares[at] - totals.spend[at] * totals.spend[at] / n);
-      const double deviation = deviations * std::sqrt(variance * (1 - share_)) + 1e-5 * std::fabs(totals.spend[at]);
-      for (int k = kProbes - 1; k >= 0 && totals.spend[k] <= target - deviation; --k) high = k;
-      std::int64_t moved = 0;
-      for (int k = std::min(middle - 1, kProbes - 2); k >= 0; --k) {
-        // The step that λ* itself is in counts for nothing.
-        if (k < middle - 1) moved += totals.moved[k];
-        if (totals.spend[k] < target + deviation || static_cast<double>(moved) < spare * share_) continue;
-        low = k;
-        break;
-      }
-      if (high == 0) {  // all of the range is too high
-        range = {0, multipliers[0]};
-        high_found = wide;
-        break;
-      }
-      high_found |= high < kProbes;
-      low_found |= low >= 0;
-      const Bracket before = range;
-      if (high < kProbes) range.high = multipliers[high];
-      if (low >= 0) range.low = multipliers[low];
-      else if (wide && !low_found && high < kProbes) range.low = multipliers[high - 1];  // sharpen the high end alone
-      if (!(range.low < range.high)) range = before;
-      const double shrunk = std::log(range.high / range.low) / std::log(before.high / before.low);
-      if (!(shrunk < 0.93)) break;
-    }
-    if (high_found && low_found) break;
-    if (wide) {
-      if (!high_found) return {0, INFINITY};
-      range.low = 0;
-    }
+  Bracket range{near / 1.5, near * 1.5};
+  if (!(near > 0 && std::isfinite(near) && narrow(wanted, part_, false, range))) {
+    const double typical = typical_slope();
+    if (!(typical > 0) || !std::isfinite(typical)) return {0, INFINITY};
+    range = {std::ldexp(typical, -kWidest), std::ldexp(typical, kWidest)};
+    if (!narrow(wanted, part_, true, range)) return {0, INFINITY};
+  }
+  if (part_ < rows_ && range.low > 0) {  // the others only sharpen what a part has found
+    Bracket sharper = range;
+    if (narrow(wanted, rows_, false, sharper)) range = sharper;
   }
   if (!(range.high < search.outer.high)) range.high = search.outer.high;
   if (!(range.high > search.outer.low)) range.high = search.outer.low * (1 + 1.0 / 16);
   if (!(range.low < range.high)) range.low = range.high * (1 - 1.0 / 16);
   return range;
+}
+
+// A ratio of typical numbers, to begin from.
+template <class T>
+double Sample<T>::typical_slope() const {
+  double value = 0, cost = 0;
+  for (std::int64_t i = 0; i < rows_; i += std::max<std::int64_t>(1, rows_ / 64))
+    for (std::int64_t k = i * items_; k < (i + 1) * items_; ++k) {
+      if (value_[k] == std::numeric_limits<T>::lowest()) continue;
+      value += std::fabs(static_cast<double>(value_[k]));
+      cost += std::fabs(static_cast<double>(cost_[k]));
+    }
+  return value / cost;
 }
 
 template class Sample<float>;

@@ -28,12 +28,17 @@ class Sample {
 
  private:
   InstanceView<T> view() const { return {value_, cost_, nullptr, items_, 1, items_, 1, 0, 0, rows_, items_}; }
-  ProbeTotals probe(const double* multipliers) const;
+  struct Wanted {
+    double target, deviations, spare;
+  };
+  ProbeTotals probe(const double* multipliers, std::int64_t rows) const;
+  bool narrow(const Wanted& wanted, std::int64_t rows, bool wide, Bracket& range) const;
+  double typical_slope() const;
 
   std::vector<T> memory_;
   const T* value_;
   const T* cost_;
-  std::int64_t rows_;
+  std::int64_t rows_, part_;
   int items_;
   double share_;
 };

@@ -13,12 +13,11 @@
 namespace bidfcl {
 namespace {
 
-constexpr std::int64_t kSample = 8192;  // users that a bracket is read off
-constexpr std::int64_t kAll = 2048;     // so few users are a sample all together
-constexpr std::int64_t kDirect = 256;   // so few users are all walked
-constexpr std::int64_t kChunk = 8192;   // users a thread scans at a time
-constexpr std::int64_t kWarm = 16384;   // among fewer users, a bracket a 64th wide may leave too few edges for `fill`
-constexpr double kFirstHigh = 64;       // stands in for an infinite end, times the steepest sampled slope
+constexpr std::int64_t kAll = 2048;    // so few users are a sample all together
+constexpr std::int64_t kDirect = 256;  // so few users are all walked
+constexpr std::int64_t kChunk = 8192;  // users a thread scans at a time
+constexpr std::int64_t kWarm = 16384;  // among fewer users, a bracket a 64th wide may leave too few edges for `fill`
+constexpr double kFirstHigh = 64;      // stands in for an infinite end, times the steepest sampled slope
 constexpr std::int64_t kPartsAtOnce = 16;
 constexpr int kTries = 16;  // brackets; then everybody is walked
 
@@ -53,7 +52,13 @@ bool is_warm(double multiplier, std::int64_t users) {
 template <class T>
 Solver<T>::Solver(const InstanceView<T>& instance, double budget, bool fill, int threads, std::int32_t* choice,
                   PassMemory& memory)
-    : instance_(instance), budget_asked_(budget), fill_(fill), threads_(threads), choice_(choice), memory_(memory) {
+    : instance_(instance),
+      budget_asked_(budget),
+      buckets_(instance.users > 65536 ? 1024 : 128),
+      fill_(fill),
+      threads_(threads),
+      choice_(choice),
+      memory_(memory) {
   out_.multiplier = out_.value = out_.spend = out_.dual_bound = out_.gap = out_.least_budget = std::nan("");
   out_.value_unit = out_.cost_unit = std::nan("");
 }
@@ -92,44 +97,96 @@ bool Solver<T>::guess() {
 }
 
 template <class T>
-Solution Solver<T>::run(const Survey* given, double warm_start) {
-  guessing_ = given == nullptr && guess();
-  if (given != nullptr) {
-    know(*given);
-    count_coarsely(given->largest);
-  } else if (!guessing_) {
-    survey_now();
-  }
+Solution Solver<T>::run(double warm_start) {
+  guessing_ = guess();  // then the first pass does the scan's work on the way
+  if (!guessing_) survey_now();
+  search_on(warm_start);
+  return out_;
+}
 
+// Bracket after bracket, until one holds all that matters.
+template <class T>
+void Solver<T>::search_on(double warm_start) {
   Bracket asked{0, INFINITY};
-  for (int tries = 0, widened = 0; instance_.users > kDirect && tries < kTries && widened < 3; ++tries) {
+  for (; instance_.users > kDirect && tries_ < kTries && widened_ < 3; ++tries_) {
     if (!guessing_ && !survey_.largest.finite) break;
-    asked = propose(tries == 0 ? warm_start : std::nan(""));
+    asked = propose(tries_ == 0 ? warm_start : std::nan(""));
     if (!can_sweep<T>(asked)) break;
     PassResult result;
-    if (!pass(asked, false, result)) continue;
-    if (result.closed_user) {
-      out_.status = kNoOpenTreatment;
-      return out_;
-    }
-    int128 listed = 0;
-    for (const Bucket& b : result.buckets) listed += b.totals.cost;
-    const Verdict verdict = search_.tell(asked, result.before.cost + listed, result.before.cost);
-    if (verdict == Verdict::kInside) {
-      if (finish(result, asked)) return out_;
-      spare_ *= 8;  // too little below λ* for `fill`
-      ++widened;
-    } else if (tries > 0) {
-      deviations_ *= 2;
-    }
+    if (pass(asked, false, result) && settle(asked, result)) return;
   }
   if (guessing_) survey_now();
   if (!survey_.largest.finite) {
     out_.status = kNotFinite;
-    return out_;
+    return;
   }
   list_everybody(asked);
-  return out_;
+}
+
+// After a pass: true if that is the end.
+template <class T>
+bool Solver<T>::settle(const Bracket& asked, PassResult& result) {
+  if (result.closed_user) {
+    out_.status = kNoOpenTreatment;
+    return true;
+  }
+  int128 listed = 0;
+  for (const Bucket& b : result.buckets) listed += b.totals.cost;
+  const Verdict verdict = search_.tell(asked, result.before.cost + listed, result.before.cost);
+  if (verdict == Verdict::kInside) {
+    if (finish(result, asked)) return true;
+    spare_ *= 8;  // too little below λ* for `fill`
+    ++widened_;
+  } else if (tries_ > 0) {
+    deviations_ *= 2;
+  }
+  return false;
+}
+
+template <class T>
+std::vector<Solution> Solver<T>::run_together(std::vector<Solver>& solvers, const Survey& survey,
+                                              const double* warm_starts) {
+  const auto count = static_cast<std::int64_t>(solvers.size());
+  const int threads = solvers[0].threads_;
+  std::vector<Bracket> asked(solvers.size(), Bracket{0, INFINITY});
+  // A larger sample pays when many read it.
+  if (solvers[0].instance_.users > kDirect) solvers[0].sample(kSample * std::min<std::int64_t>(4, count));
+  for_chunks(count, 1, threads, [&](std::int64_t k, std::int64_t, std::int64_t) {
+    Solver& each = solvers[static_cast<std::size_t>(k)];
+    each.know(survey);
+    each.count_coarsely(survey.largest);
+    if (count > 4) each.buckets_ = 256;  // all of them together have to stay in cache
+    if (each.instance_.users <= kDirect || !survey.largest.finite) return;
+    each.sample_ = solvers[0].sample_;
+    asked[static_cast<std::size_t>(k)] = each.propose(warm_starts ? warm_starts[k] : std::nan(""));
+  });
+  std::vector<PassJob<T>> jobs;
+  std::vector<PassMemory*> memories;
+  std::vector<std::size_t> who;
+  for (std::size_t k = 0; k < solvers.size(); ++k) {
+    if (!can_sweep<T>(asked[k])) continue;
+    jobs.push_back(solvers[k].pass_job(asked[k], false));
+    memories.push_back(&solvers[k].memory_);
+    who.push_back(k);
+  }
+  std::vector<PassResult> results;
+  if (!jobs.empty()) results = run_passes(jobs, memories);
+  std::vector<char> done(solvers.size(), 0);
+  for_chunks(static_cast<std::int64_t>(who.size()), 1, threads, [&](std::int64_t at, std::int64_t, std::int64_t) {
+    const auto k = static_cast<std::size_t>(at);
+    Solver& each = solvers[who[k]];
+    each.threads_ = 1;  // they are side by side already
+    done[who[k]] = each.complete(jobs[k], results[k]) && each.settle(jobs[k].bracket, results[k]);
+    each.threads_ = threads;
+    ++each.tries_;
+    std::vector<std::vector<Listed>>().swap(each.memory_.parts);
+  });
+  std::vector<Solution> out;
+  for (std::size_t k = 0; k < solvers.size(); ++k) {
+    if (!done[k]) solvers[k].search_on(warm_starts ? warm_starts[k] : std::nan(""));
+    out.push_back(solvers[k].out_);
+  }
+  return out;
 }
 
 template <class T>
@@ -141,11 +198,11 @@ void Solver<T>::survey_now() {
 }
 
 template <class T>
-const Sample<T>& Solver<T>::sample() {
+const Sample<T>& Solver<T>::sample(std::int64_t most) {
   if (!sample_) {
     const std::int64_t users = instance_.users;
-    const std::int64_t size = users <= kAll ? users : std::min(kSample, std::max(kAll, users / 8));
-    sample_ = std::make_unique<Sample<T>>(instance_, size, threads_);
+    const std::int64_t size = users <= kAll ? users : std::min(most, std::max(kAll, users / 8));
+    sample_ = std::make_shared<const Sample<T>>(instance_, size, threads_);
     out_.rows_read += sample_->size();
   }
   return *sample_;
@@ -160,14 +217,25 @@ Bracket Solver<T>::propose(double warm_start) {
                           std::isnan(warm_start) ? memory_.near : warm_start);
 }
 
-// False if the pass was to scan as well and found larger numbers than it was prepared for; now those are known.
 template <class T>
-bool Solver<T>::pass(const Bracket& bracket, bool everybody, PassResult& out) {
+PassJob<T> Solver<T>::pass_job(const Bracket& bracket, bool everybody) {
   out_.rows_read += instance_.users;
   ++out_.sweeps;
-  const PassJob<T> job{instance_,      bracket, instance_.users > 65536 ? 1024 : 128, everybody, counting_.value,
-                       counting_.cost, whole_,  guessing_ ? &guess_ : nullptr,        choice_,   threads_};
-  out = run_pass(job, memory_);
+  return {instance_,       bracket,        buckets_, everybody,
+          counting_.value, counting_.cost, whole_,   guessing_ ? &guess_ : nullptr,
+          choice_,         threads_};
+}
+
+template <class T>
+bool Solver<T>::pass(const Bracket& bracket, bool everybody, PassResult& out) {
+  const PassJob<T> job = pass_job(bracket, everybody);
+  out = std::move(run_passes<T>({job}, {&memory_})[0]);
+  return complete(job, out);
+}
+
+// False if the pass was to scan as well and found larger numbers than it was prepared for; now those are known.
+template <class T>
+bool Solver<T>::complete(const PassJob<T>& job, PassResult& out) {
   out_.active = out.open;
   if (guessing_) {
     guessing_ = false;
@@ -176,11 +244,11 @@ bool Solver<T>::pass(const Bracket& bracket, bool everybody, PassResult& out) {
       return false;
     }
     know({out.largest, false});
-    if (!whole<T>(out.largest.least_cost, scales_.cost))
-      survey_.costs_rounded = costs_rounded(instance_, scales_.cost, threads_);
+    survey_.costs_rounded =
+        !whole<T>(out.largest.least_cost, scales_.cost) && costs_rounded(instance_, scales_.cost, threads_);
   }
   search_.budget = scales_.cost.floor(budget_asked_);
-  complete(job, scales_.value, scales_.cost, out, memory_);
+  bidfcl::complete(job, scales_.value, scales_.cost, out, memory_);
   return true;
 }
 

@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <memory>
+#include <vector>
 
 #include "../core/search.h"
 #include "arch.h"
@@ -16,6 +17,8 @@ struct Solution {
   double multiplier, value, spend, dual_bound, gap, least_budget, value_unit, cost_unit;
   std::int64_t rows_read, sweeps, active;
 };
+
+constexpr std::int64_t kSample = 8192;  // users that a bracket is read off
 
 // What a scan of an instance teaches; several budgets of one instance share it.
 struct Survey {
@@ -39,17 +42,24 @@ class Solver {
   Solver(const InstanceView<T>& instance, double budget, bool fill, int threads, std::int32_t* choice,
          PassMemory& memory);
 
-  // `survey` may be null: then the first pass does the scan's work on the way, if it can.
-  Solution run(const Survey* survey, double warm_start);
+  Solution run(double warm_start);
+
+  // Several budgets of one instance, whose first passes are one reading.
+  static std::vector<Solution> run_together(std::vector<Solver>& solvers, const Survey& survey,
+                                            const double* warm_starts);
 
  private:
   void know(const Survey& survey);
   bool guess();
   void survey_now();
   void count_coarsely(const Largest& largest);
-  const Sample<T>& sample();
+  const Sample<T>& sample(std::int64_t most = kSample);
   Bracket propose(double warm_start);
+  PassJob<T> pass_job(const Bracket& bracket, bool everybody);
   bool pass(const Bracket& bracket, bool everybody, PassResult& out);
+  bool complete(const PassJob<T>& job, PassResult& out);
+  bool settle(const Bracket& asked, PassResult& result);
+  void search_on(double warm_start);
   bool finish(const PassResult& pass, const Bracket& bracket);
   void list_everybody(const Bracket& hint);
   void report(const Totals& plan, int128 bound, double multiplier);
@@ -64,7 +74,9 @@ class Solver {
   Scales scales_, counting_;
   bool whole_ = false;
   Search search_;
-  std::unique_ptr<Sample<T>> sample_;
+  int tries_ = 0, widened_ = 0;
+  int buckets_;
+  std::shared_ptr<const Sample<T>> sample_;
   double deviations_ = kDeviations;
   int spare_ = 1;  // how many times the room that `fill` needs
   bool fill_;

@@ -110,12 +110,18 @@ class Sweep {
                         seen_cost_.take_least(c);
                       }
                     });
-    if constexpr (sizeof(T) == 4) {
-      std::memcpy(choice_ + first, &ends.high.index, sizeof ends.high.index);
-    } else {
-      for (int l = 0; l < W; ++l) choice_[first + l] = static_cast<std::int32_t>(ends.high.index[l]);
-    }
+    write_choices(first, W, ends.high.index);
     settle(ends, ~0u >> (32 - W), [&](int l) { return static_cast<std::int32_t>(first + l); });
+  }
+
+  // Up to W users whose treatments stand in columns.
+  BIDFCL_HD void take_columns(std::int64_t first, int users, const Pack* value, const Pack* cost) {
+    Ends<T> ends = start();
+    typename L::IntPack index = L::all_int(0);
+    for (int j = 0; j < in_.items; ++j, index += 1)
+      take_both<BIDFCL_FUSED != 0>(ends, value[j], cost[j], low_, high_, index);
+    write_choices(first, users, ends.high.index);
+    settle(ends, ~0u >> (32 - users), [&](int l) { return static_cast<std::int32_t>(first + l); });
   }
 
   // Up to W users in a row, in any layout; idle lanes repeat the first.
@@ -145,6 +151,14 @@ class Sweep {
     const char* ahead = reinterpret_cast<const char*>(rows) + kFetchAhead;
     const std::int64_t bytes = W * row * static_cast<std::int64_t>(sizeof(T));
     for (std::int64_t line = 0; line < bytes; line += 64) __builtin_prefetch(ahead + line, 0, 2);
+  }
+
+  BIDFCL_HD void write_choices(std::int64_t first, int users, const IntPack& index) {
+    if (sizeof(T) == 4 && users == W) {
+      std::memcpy(choice_ + first, &index, sizeof index);
+    } else {
+      for (int l = 0; l < users; ++l) choice_[first + l] = static_cast<std::int32_t>(index[l]);
+    }
   }
 
   // Zero, or not below `least`: as one comparison of bits, where zero wraps to the top.
@@ -197,11 +211,48 @@ class Sweep {
   std::int64_t found_ = 0;
 };
 
+template <class T>
+void columns(const InstanceView<T>& in, std::int64_t begin, std::int64_t end, T* value, T* cost) {
+  using L = Lanes<T>;
+  constexpr int W = L::count;
+  auto* v = reinterpret_cast<typename L::Pack*>(value);
+  auto* c = reinterpret_cast<typename L::Pack*>(cost);
+  const bool dense = in.value_item == 1 && in.cost_item == 1 && in.open == nullptr && in.items >= L::quad;
+  for (std::int64_t at = begin; at < end; at += W, v += in.items, c += in.items) {
+    if (dense && at + W <= end) {
+      for (int done = 0; done < in.items; done += L::quad) {
+        const int first = done + L::quad <= in.items ? done : in.items - L::quad;
+        load_columns([&](int l) { return in.value + (at + l) * in.value_row + first; }, v + first);
+        load_columns([&](int l) { return in.cost + (at + l) * in.cost_row + first; }, c + first);
+      }
+      continue;
+    }
+    for (int l = 0; l < W; ++l) {
+      const RowView<T> row = in.row(at + l < end ? at + l : at);
+      for (int j = 0; j < in.items; ++j) {
+        const bool open = row.open_at(j);
+        v[j][l] = open ? row.value_at(j) : kNever<T>;
+        c[j][l] = open ? row.cost_at(j) : 0;
+      }
+    }
+  }
+}
+
 // The whole packs of [at, end), for rows that lie side by side; returns where it stopped.
 template <int M, class Sweep>
 std::int64_t sweep_neighbours(Sweep& outer, std::int64_t at, std::int64_t end) {
   Sweep sweep = outer;  // in registers
   for (; at + Sweep::W <= end; at += Sweep::W) sweep.template take_neighbours<M>(at);
+  outer = sweep;
+  return at;
+}
+
+template <class Sweep, class Pack>
+std::int64_t sweep_columns(Sweep& outer, std::int64_t at, std::int64_t end, int items, const Pack* value,
+                           const Pack* cost) {
+  Sweep sweep = outer;  // in registers
+  for (; at + Sweep::W <= end; at += Sweep::W, value += items, cost += items)
+    sweep.take_columns(at, Sweep::W, value, cost);
   outer = sweep;
   return at;
 }
@@ -213,6 +264,15 @@ std::int64_t sweep_as(const SweepJob<T>& job, std::int64_t begin, std::int64_t e
   const InstanceView<T>& in = job.instance;
   Sweep<T, Whole, Scan> state(job, open);
   std::int64_t at = begin;
+  if (job.value_columns != nullptr) {
+    using Pack = typename Lanes<T>::Pack;
+    const auto* value = reinterpret_cast<const Pack*>(job.value_columns);
+    const auto* cost = reinterpret_cast<const Pack*>(job.cost_columns);
+    at = sweep_columns(state, at, end, in.items, value, cost);
+    const std::int64_t whole = (at - begin) / W * in.items;
+    if (at < end) state.take_columns(at, static_cast<int>(end - at), value + whole, cost + whole);
+    return state.finish(begin, begin, totals, seen);
+  }
   if (in.value_item == 1 && in.cost_item == 1 && in.open == nullptr && in.items >= Lanes<T>::quad) {
     const bool packed = in.value_row == in.items && in.cost_row == in.items;
     switch (packed ? in.items : 0) {
