@@ -82,6 +82,8 @@ Bracket walked(const PassJob<T>& job) {
 
 }  // namespace
 
+std::int64_t parts_of(std::int64_t users) { return (users + kChunk - 1) / kChunk; }
+
 template <class T>
 bool can_sweep(const Bracket& bracket) {
   BracketEnds<T> ends{};
@@ -123,7 +125,7 @@ struct Reading {
     out.map = SlopeBuckets::between(std::ldexp(job.bracket.low, to_fixed), std::ldexp(job.bracket.high, to_fixed),
                                     job.buckets);
     out.buckets.resize(static_cast<std::size_t>(job.buckets));
-    memory.parts.resize(std::max(memory.parts.size(), chunks));
+    memory.parts.resize(chunks);
     for (auto& part : memory.parts) part.clear();
   }
 
@@ -158,7 +160,7 @@ constexpr std::size_t kWorthColumns = 3;
 template <class T>
 std::vector<PassResult> run_passes(const std::vector<PassJob<T>>& jobs, const std::vector<PassMemory*>& memories) {
   const InstanceView<T>& in = jobs[0].instance;
-  const auto chunks = static_cast<std::size_t>((in.users + kChunk - 1) / kChunk);
+  const auto chunks = static_cast<std::size_t>(parts_of(in.users));
   std::deque<Reading<T>> readings;
   for (std::size_t b = 0; b < jobs.size(); ++b) readings.emplace_back(jobs[b], *memories[b], chunks);
   const bool scan = jobs[0].guess != nullptr, columns = jobs.size() >= kWorthColumns && !jobs[0].everybody;

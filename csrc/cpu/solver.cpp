@@ -264,6 +264,58 @@ Edge Solver<T>::exact(const Listed& e) const {
           e.stop};
 }
 
+// Where users are alike, a bucket may hold thousands of edges of one and the same slope. Those are bought in the order
+// of users, so whole parts of the list can be: `room` runs out in part `first`, and up to `last` there is enough for
+// `fill`.
+template <class T>
+typename Solver<T>::Ties Solver<T>::ties(const PassResult& pass, int bucket, int128 room, std::int64_t window) const {
+  constexpr std::int64_t kMany = 8192;
+  const std::size_t parts = memory_.parts.size();
+  Ties out{bucket, 0, parts, {}, false, false};
+  // A part at the end may hold users that were put off, out of their order.
+  const bool in_order = parts == 0 || parts == static_cast<std::size_t>(parts_of(instance_.users));
+  if (bucket < 0 || pass.buckets[static_cast<std::size_t>(bucket)].edges < kMany || !in_order) return out;
+
+  const Listed* one = nullptr;
+  for (std::size_t k = 0; k < parts && one == nullptr; ++k)
+    for (const Listed& e : memory_.parts[k])
+      if (pass.map(e.slope) == bucket) {
+        one = &e;
+        break;
+      }
+  const Edge like = exact(*one);
+  if (pass.map(one->slope * (1 + kInside)) != bucket || pass.map(one->slope * (1 - kInside)) != bucket) return out;
+  std::vector<Bucket> sums(parts);
+  std::atomic<bool> alike{true};
+  for_chunks(static_cast<std::int64_t>(parts), kPartsAtOnce, threads_,
+             [&](std::int64_t, std::int64_t begin, std::int64_t end) {
+               for (std::int64_t k = begin; k < end && alike; ++k)
+                 for (const Listed& listed : memory_.parts[static_cast<std::size_t>(k)]) {
+                   if (pass.map(listed.slope) != bucket) continue;
+                   const Edge e = exact(listed);
+                   if (compare_slopes(e.slope, e.value, e.cost, like.slope, like.value, like.cost) != 0) alike = false;
+                   Bucket& sum = sums[static_cast<std::size_t>(k)];
+                   sum.totals.value += e.value;
+                   sum.totals.cost += e.cost;
+                   ++sum.edges;
+                 }
+             });
+  if (!alike) return out;
+  std::size_t first = 0;
+  for (; sums[first].totals.cost <= room; ++first) {
+    room -= sums[first].totals.cost;
+    out.bought.add(sums[first].totals);
+  }
+  std::int64_t after = 0;
+  std::size_t last = first + 1;
+  for (; last < parts && after < window; ++last) after += sums[last].edges;
+  out.found = true;
+  out.first = first;
+  out.last = last;
+  out.enough = after >= window;
+  return out;
+}
+
 // The exact end: buy the listed edges from the steepest down. False if the list may miss an edge that matters.
 //
 // Whole buckets are bought by their totals. The bucket where the money runs out, its neighbour above, and as many below
@@ -283,6 +335,10 @@ bool Solver<T>::finish(const PassResult& pass, const Bracket& bracket) {
   std::int64_t below = 0;
   for (; low > 0 && below < static_cast<std::int64_t>(window); below += buckets[low].edges) --low;
 
+  const Ties tied = ties(pass, split_bucket, room, static_cast<std::int64_t>(window));
+  if (tied.found) high = split_bucket;
+  if (tied.enough) low = split_bucket;
+
   const std::size_t parts = memory_.parts.size();
   const int threads = pass.open > 16384 ? threads_ : 1;
   std::vector<std::vector<Edge>> close((parts + kPartsAtOnce - 1) / kPartsAtOnce);
@@ -295,17 +351,21 @@ bool Solver<T>::finish(const PassResult& pass, const Bracket& bracket) {
                [&](std::int64_t k, std::int64_t begin, std::int64_t stop) {
                  std::vector<Edge>& mine = close[static_cast<std::size_t>(k)];
                  mine.clear();
-                 for (std::int64_t part = begin; part < stop; ++part)
-                   for (const Listed& e : memory_.parts[static_cast<std::size_t>(part)]) {
+                 for (std::int64_t k_part = begin; k_part < stop; ++k_part) {
+                   const auto part = static_cast<std::size_t>(k_part);
+                   for (const Listed& e : memory_.parts[part]) {
                      const int bucket = pass.map(e.slope);
-                     if (bucket > high) choice_[e.user] = e.stop;
-                     else if (bucket >= low) mine.push_back(exact(e));
+                     const bool tie = bucket == tied.bucket;
+                     if (bucket > high || (tie && part < tied.first)) choice_[e.user] = e.stop;
+                     else if (bucket >= low && !(tie && part >= tied.last)) mine.push_back(exact(e));
                    }
+                 }
                });
     edges.clear();
     for (const auto& some : close) edges.insert(edges.end(), some.begin(), some.end());
     std::sort(edges.begin(), edges.end(), Steeper());
     plan = pass.before;
+    plan.add(tied.bought);
     for (int b = high + 1; b <= top; ++b) plan.add(buckets[b].totals);
     for (split = 0; split < edges.size() && plan.cost + edges[split].cost <= search_.budget; ++split) {
       plan.cost += edges[split].cost;
@@ -318,7 +378,7 @@ bool Solver<T>::finish(const PassResult& pass, const Bracket& bracket) {
     const bool clear_below =
         low == 0 || (end == split + window && pass.map(edges[end - 1].slope * (1 - kInside)) >= low);
     if (clear_above && clear_below) break;
-    high = clear_above ? high : top;
+    high = clear_above || tied.found ? high : top;
     low = clear_below ? low : 0;
     for (auto part = memory_.parts.rbegin(); part != memory_.parts.rend(); ++part)
       for (auto e = part->rbegin(); e != part->rend(); ++e) choice_[e->user] = e->start;

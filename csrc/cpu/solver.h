@@ -60,6 +60,14 @@ class Solver {
   bool complete(const PassJob<T>& job, PassResult& out);
   bool settle(const Bracket& asked, PassResult& result);
   void search_on(double warm_start);
+  struct Ties {
+    int bucket;
+    std::size_t first, last;  // parts of the list; before `first` all is bought, from `last` on nothing
+    Totals bought;
+    bool found = false;
+    bool enough = false;  // for `fill`, without other buckets
+  };
+  Ties ties(const PassResult& pass, int bucket, int128 room, std::int64_t window) const;
   bool finish(const PassResult& pass, const Bracket& bracket);
   void list_everybody(const Bracket& hint);
   void report(const Totals& plan, int128 bound, double multiplier);

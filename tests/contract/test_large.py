@@ -130,3 +130,18 @@ def test_the_judge_agrees_with_the_reference():
         b = int(cost.min(axis=1).sum() + 0.3 * (cost.max(axis=1) - cost.min(axis=1)).sum())
         plan = bf.solve_mckp(value.astype(float), cost.astype(float), b, fill=fill, backend="reference")
         _check(plan, None, integers.Judge(value, cost).plan(b, fill))
+
+
+def test_alike_users_are_served_in_their_order(fast):
+    """One slope, a hundred thousand times: the plan is decided by the order of users alone."""
+    users = 100_003
+    value, cost = (
+        np.tile(np.array(x, np.float32), (users, 1)) for x in ([0.25, 1.25, 1.75, 1.5], [0.0, 0.5, 1.0, 2.0])
+    )
+    for bought, left in ((0, 0.25), (1, 0.0), (70_000, 0.25), (users - 1, 0.25), (users, 0.25)):
+        plan = bf.solve_mckp(value, cost, 0.5 * users + 0.5 * bought + left, backend=fast)
+        expected = np.where(np.arange(users) < bought, 2, 1)
+        np.testing.assert_array_equal(plan.choice, expected)
+        assert plan.spend == 0.5 * (users + bought)
+        assert plan.value == 1.25 * users + 0.5 * bought
+        assert plan.multiplier == (1.0 if bought < users else 0.0)
