@@ -52,30 +52,56 @@ def _instance(
     return v, c, m
 
 
-def _budgets(budget: Any, count: int | None, meaning: str) -> np.ndarray:
-    b = to_numpy("budget", budget)
+def _amounts(name: str, x: Any, count: int | None, meaning: str) -> np.ndarray:
+    """Finite float64 numbers, a scalar or [count]; any non-empty [K] where count is None."""
+    b = to_numpy(name, x)
     if b.dtype.kind not in "fiu":
-        raise TypeError(f"budget must be a number or an array of numbers, got {b.dtype}")
+        raise TypeError(f"{name} must be a number or an array of numbers, got {b.dtype}")
     b = b.astype(np.float64)
     if b.ndim > 1 or (count is None and b.ndim == 1 and b.size == 0):
-        raise ValueError(f"budget must be {meaning}, got shape {list(b.shape)}")
+        raise ValueError(f"{name} must be {meaning}, got shape {list(b.shape)}")
     if count is not None and b.ndim == 1 and b.size != count:
-        raise ValueError(f"budget must be {meaning}, got {b.size}")
+        raise ValueError(f"{name} must be {meaning}, got {b.size}")
     bad = np.flatnonzero(~np.isfinite(b))
     if bad.size:
-        raise ValueError(f"budget must be finite, got {b.ravel()[bad[0]]}")
+        raise ValueError(f"{name} must be finite, got {b.ravel()[bad[0]]}")
     return b
 
 
-def problems(value: Any, cost: Any, budget: Any, mask: Any, segments: Any) -> tuple[Problems, str]:
-    """The arguments of `solve_mckp` as `Problems`, and which of its forms it is: one, budgets, batch or segments."""
+def budget_or_multiplier(budget: Any, multiplier: Any) -> None:
+    """Exactly one of the two says how money is limited."""
+    if budget is None and multiplier is None:
+        raise TypeError("budget must be a number or an array of numbers (or give multiplier instead), got NoneType")
+    if budget is not None and multiplier is not None:
+        raise ValueError("budget and multiplier exclude each other: a multiplier is the price that stands for a budget")
+
+
+def not_negative(name: str, x: np.ndarray) -> None:
+    bad = np.flatnonzero(x < 0)
+    if bad.size:
+        raise ValueError(f"{name} must be at least 0, got {x[bad[0]]}")
+
+
+def per_problem(name: str, x: Any, count: int) -> np.ndarray:
+    """[count] finite numbers, from one or from as many."""
+    meaning = "one number" if count == 1 else f"one number or [{count}], one for each problem"
+    return np.array(np.broadcast_to(_amounts(name, x, count, meaning), count))
+
+
+def problems(
+    value: Any, cost: Any, budget: Any, mask: Any, segments: Any, name: str = "budget"
+) -> tuple[Problems, str]:
+    """The arguments of `solve_mckp` as `Problems`, and which of its forms it is: one, budgets, batch or segments.
+
+    `name` is what the caller calls the budget: multipliers come in the same shapes.
+    """
     v, c, m = _instance(value, cost, mask, (2, 3))
     n = v.shape[-2]
     if v.ndim == 3:
         if segments is not None:
             raise ValueError("segments goes with value of shape [N, M]; [B, N, M] already says which problem is which")
         count, form = v.shape[0], "batch"
-        b = np.broadcast_to(_budgets(budget, count, f"one number or [{count}], one for each problem"), count)
+        b = np.broadcast_to(_amounts(name, budget, count, f"one number or [{count}], one for each problem"), count)
         start, stop = np.zeros(count, np.int64), np.full(count, n, np.int64)
     elif segments is not None:
         edges = np.asarray(segments) if isinstance(segments, (list, tuple)) else to_numpy("segments", segments)
@@ -85,10 +111,10 @@ def problems(value: Any, cost: Any, budget: Any, mask: Any, segments: Any) -> tu
         if edges.ndim != 1 or edges.size < 2 or edges[0] != 0 or edges[-1] != n or (np.diff(edges) < 0).any():
             raise ValueError(f"segments must rise from 0 to N = {n}, [B+1] in all, got {_short(edges)}")
         count, form = edges.size - 1, "segments"
-        b = np.broadcast_to(_budgets(budget, count, f"one number or [{count}], one for each segment"), count)
+        b = np.broadcast_to(_amounts(name, budget, count, f"one number or [{count}], one for each segment"), count)
         start, stop = edges[:-1].copy(), edges[1:].copy()
     else:
-        b = _budgets(budget, None, "a number or a non-empty [K]")
+        b = _amounts(name, budget, None, "a number or a non-empty [K]")
         form = "budgets" if b.ndim else "one"
         b = np.atleast_1d(b)
         count = b.size

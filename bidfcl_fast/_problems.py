@@ -80,6 +80,14 @@ class MckpResult(NamedTuple):
         return self.choice[0 if problems.segmented else b, int(problems.start[b]) : int(problems.stop[b])]
 
 
+class Contested(NamedTuple):
+    """Users whose best score does not certainly beat the second best by a margin, and the totals of all others."""
+
+    users: np.ndarray  # int32, rising, counted from the first user of the problem
+    value: int  # of the others at their best, in fixed-point units
+    cost: int
+
+
 class FrontierResult(NamedTuple):
     """Breakpoints of the LP frontier, rising budget; `multiplier[k]` holds from breakpoint k to the next."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -64,8 +64,9 @@ class Plan:
 def solve_mckp(
     value: Any,
     cost: Any,
-    budget: Any,
+    budget: Any = None,
     *,
+    multiplier: Any = None,
     mask: Any = None,
     segments: Any = None,
     fill: bool = True,
@@ -112,10 +113,17 @@ def solve_mckp(
     ValueError, TypeError
         For misuse: shapes, dtypes, NaN or infinity, a user with no open treatment, an unknown backend.
     """
-    problems, form = _check.problems(value, cost, budget, mask, segments)
+    _check.budget_or_multiplier(budget, multiplier)
+    amount, name = (budget, "budget") if multiplier is None else (multiplier, "multiplier")
+    problems, form = _check.problems(value, cost, amount, mask, segments, name)
     module = backends.resolve(backend)
-    start = _warm_multiplier(warm_start, problems.count)
-    raw = module.mckp(problems, fill=bool(fill), warm_start=start)
+    if multiplier is None:
+        start = _warm_multiplier(warm_start, problems.count)
+        raw = module.mckp(problems, fill=bool(fill), warm_start=start)
+    else:
+        _check.not_negative("multiplier", problems.budget)
+        raw = module.decide(problems, problems.budget)
+        problems = replace(problems, budget=raw.spend)
     _precision.refuse_too_wide(problems, raw)
     if throw:
         for b in np.flatnonzero(raw.status):
