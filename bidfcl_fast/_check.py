@@ -12,7 +12,7 @@ import numpy as np
 from . import _precision
 from ._arrays import to_numpy
 from ._problems import Problems
-from .errors import InfeasibleBudget, Status
+from .errors import InfeasibleBudget, NotCertified, Status
 
 DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 
@@ -74,6 +74,61 @@ def budget_or_multiplier(budget: Any, multiplier: Any) -> None:
         raise TypeError("budget must be a number or an array of numbers (or give multiplier instead), got NoneType")
     if budget is not None and multiplier is not None:
         raise ValueError("budget and multiplier exclude each other: a multiplier is the price that stands for a budget")
+
+
+def together(multiplier: Any, min_spend: Any, max_treated: Any, integrality: Any, time_limit: Any) -> None:
+    """Refuse, with the reason, arguments that one multiplier cannot serve at once."""
+    if integrality not in ("gap", "proven"):
+        raise ValueError(f"integrality must be 'gap' or 'proven', got {integrality!r}")
+    proven = integrality == "proven"
+    if multiplier is not None:
+        for name, given in (("min_spend", min_spend), ("max_treated", max_treated)):
+            if given is not None:
+                raise ValueError(f"multiplier and {name} exclude each other: at a given price every user decides alone")
+        if proven:
+            raise ValueError(
+                "multiplier needs no integrality='proven': its plan is optimal for a budget equal to its spend"
+            )
+    if min_spend is not None and max_treated is not None:
+        raise ValueError(
+            "min_spend and max_treated exclude each other: beside the budget, one multiplier serves one of them"
+        )
+    if proven and (min_spend is not None or max_treated is not None):
+        name = "min_spend" if min_spend is not None else "max_treated"
+        raise ValueError(f"integrality='proven' goes with a budget alone, without {name}: the proof knows one limit")
+    if time_limit is not None:
+        if not proven:
+            raise ValueError("time_limit goes with integrality='proven'; the certified plan needs none")
+        if not isinstance(time_limit, (int, float)) or isinstance(time_limit, bool) or not time_limit >= 0:
+            raise ValueError(f"time_limit must be seconds, at least 0, got {time_limit!r}")
+
+
+def least_spends(min_spend: Any, problems: Problems) -> np.ndarray | None:
+    """[B] min_spend, none above its budget."""
+    if min_spend is None:
+        return None
+    least = per_problem("min_spend", min_spend, problems.count)
+    bad = np.flatnonzero(least > problems.budget)
+    if bad.size:
+        b = int(bad[0])
+        raise ValueError(f"min_spend must not exceed the budget {problems.budget[b]}, got {least[b]}")
+    return least
+
+
+def treated(max_treated: Any, control: Any, problems: Problems) -> tuple[np.ndarray | None, int]:
+    """[B] max_treated, whole numbers, and the control treatment."""
+    items = problems.value.shape[2]
+    if isinstance(control, bool) or not isinstance(control, (int, np.integer)):
+        raise TypeError(f"control must be the index of a treatment, an integer, got {control!r}")
+    if max_treated is None:
+        return None, int(control)
+    if not 0 <= control < items:
+        raise ValueError(f"control must be the index of a treatment, 0 to {items - 1}, got {control}")
+    most = per_problem("max_treated", max_treated, problems.count)
+    bad = np.flatnonzero((most < 0) | (most != np.floor(most)))
+    if bad.size:
+        raise ValueError(f"max_treated must be a whole number of users, at least 0, got {most[bad[0]]}")
+    return np.minimum(most, problems.value.shape[1]), int(control)
 
 
 def not_negative(name: str, x: np.ndarray) -> None:
@@ -161,5 +216,8 @@ def raise_for(status: int, problems: Problems, b: int, least_budget: float, alon
         closed = ~problems.mask[b].any(axis=1)
         closed[: problems.start[b]] = closed[problems.stop[b] :] = False
         raise ValueError(f"mask leaves user {int(np.flatnonzero(closed)[0])} no open treatment; every user needs one")
-    if status != Status.SOLVED:
+    if status in (Status.NARROW_WINDOW, Status.TWO_LIMITS, Status.INFEASIBLE_MAX_TREATED):
+        argument = "min_spend" if status == Status.NARROW_WINDOW else "max_treated"
+        raise NotCertified(Status(status), argument, where)
+    if status < Status.SOLVED:
         raise RuntimeError(f"solve_mckp ended with an unknown status {status}")

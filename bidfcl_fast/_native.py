@@ -81,13 +81,14 @@ def contested(
 ) -> Contested:
     """Users of problem 0 whose best score is not certain to beat the second best by more than `margin`."""
     call = _Call(problems)
-    users = np.empty(int(problems.stop[0] - problems.start[0]), np.int32)
+    choice = np.empty(int(problems.stop[0] - problems.start[0]), np.int32)
+    users = np.empty_like(choice)
     totals = np.empty(4, np.int64)
     count = module().contested(
-        call.problems, multiplier, margin, *units, threads, users.ctypes.data, totals.ctypes.data
+        call.problems, multiplier, margin, *units, threads, *(x.ctypes.data for x in (choice, users, totals))
     )
     value, cost = ((high << 32) + low for high, low in totals.reshape(2, 2).tolist())
-    return Contested(users[:count].copy(), value, cost)
+    return Contested(users[:count].copy(), choice, value, cost)
 
 
 def frontier(problems: Problems, threads: int) -> FrontierResult:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from .._problems import Contested, MckpResult, Problems
+from .._spec import FIXED_POINT_BITS
 from ..errors import Status
 from . import numba as driver
 from . import numba_kernels as kernels
@@ -141,7 +142,7 @@ def contested(problems: Problems, multiplier: float, margin: float, units: tuple
     """Users of problem 0 whose best score at the multiplier is not certain to beat the second best by the margin."""
     threads = _threads() if problems.value.size >= driver.WORTH_THREADS else 1
     instance = driver._problem(*driver._instance(problems), problems, 0)
-    scales = tuple(kernels.scale_for(math.ldexp(unit, kernels.FIXED_POINT_BITS - 1)) for unit in units)
+    scales = tuple(kernels.scale_for(math.ldexp(unit, FIXED_POINT_BITS - 1)) for unit in units)
     choice = np.empty(instance.users, np.int32)
     unsure, value, cost = _sweep(instance, scales, multiplier, margin, choice, threads)  # type: ignore[arg-type]
-    return Contested(unsure[:, 0].copy(), value, cost)
+    return Contested(unsure[:, 0].copy(), choice, value, cost)

@@ -202,14 +202,15 @@ def decide(problems: Problems, multiplier: np.ndarray) -> MckpResult:
 def contested(problems: Problems, multiplier: float, margin: float, units: tuple[float, float]) -> Contested:
     """Users of problem 0 whose best score at the multiplier does not beat the second best by more than the margin."""
     values, costs, open_, unit_v, unit_c, _ = _quantised(problems, 0)
-    users, value, cost = [], 0, 0
+    users, choice, value, cost = [], [], 0, 0
     for i, points in enumerate(open_):
         scores = sorted((values[i][j] * unit_v - Fraction(multiplier) * costs[i][j] * unit_c, j) for j in points)
+        choice.append(scores[-1][1])
         if len(scores) > 1 and scores[-1][0] - scores[-2][0] <= Fraction(margin):
             users.append(i)
         else:
             value, cost = value + values[i][scores[-1][1]], cost + costs[i][scores[-1][1]]
-    return Contested(np.array(users, np.int32), value, cost)
+    return Contested(np.array(users, np.int32), np.array(choice, np.int32), value, cost)
 
 
 def frontier(problems: Problems) -> FrontierResult:

@@ -247,7 +247,7 @@ void decide_all(const Problems& p, const double* multiplier, int threads, const 
 
 template <class T>
 std::int64_t contested_users(const Problems& p, double multiplier, double margin, double value_unit, double cost_unit,
-                             int threads, std::int32_t* users, std::int64_t* totals) {
+                             int threads, std::int32_t* choice, std::int32_t* users, std::int64_t* totals) {
   const InstanceView<T> instance = instance_of<T>(p, 0);
   if (instance.users * instance.items < kWorthThreads) threads = 1;
   // Units of 2^-61 of the largest: any scale with these units serves the sweep, whose sums are not wanted.
@@ -259,9 +259,8 @@ std::int64_t contested_users(const Problems& p, double multiplier, double margin
     SweepTotals settled;
   };
   std::vector<Part> parts(chunks);
-  const std::unique_ptr<std::int32_t[]> choice(new std::int32_t[static_cast<std::size_t>(instance.users) + 1]);
   const SweepJob<T> job{instance,    nullptr,    ends_around<T>(multiplier, margin, value_scale, cost_scale),
-                        value_scale, cost_scale, choice.get()};
+                        value_scale, cost_scale, choice};
   for_chunks(instance.users, kChunk, threads, [&](std::int64_t c, std::int64_t begin, std::int64_t end) {
     const std::unique_ptr<Active[]> found(new Active[static_cast<std::size_t>(end - begin)]);
     Part& part = parts[static_cast<std::size_t>(c)];
@@ -291,9 +290,9 @@ void decide(const Problems& problems, const double* multiplier, int threads, con
 }
 
 std::int64_t contested(const Problems& p, double multiplier, double margin, double value_unit, double cost_unit,
-                       int threads, std::int32_t* users, std::int64_t* totals) {
+                       int threads, std::int32_t* choice, std::int32_t* users, std::int64_t* totals) {
   const auto find = p.dtype == kFloat32 ? contested_users<float> : contested_users<double>;
-  return find(p, multiplier, margin, value_unit, cost_unit, threads, users, totals);
+  return find(p, multiplier, margin, value_unit, cost_unit, threads, choice, users, totals);
 }
 
 }  // namespace bidfcl
