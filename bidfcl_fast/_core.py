@@ -163,17 +163,18 @@ def solve(
     rows = np.argsort(second, kind="stable")
 
     best: int | None = None
+    own = math.inf  # the gap of the best plan found here; `gap` may be that of a better one that the caller knows
     taken: list[tuple[int, int, int]] = []
     near = second[rows[min(_NEAREST, len(rows)) - 1]] if len(rows) else 0.0
     reach = min(gap, max(4.0 * float(near), gap * 2.0**-20))
     while True:
         search = _Search(options, rows[second[rows] <= reach * (1 + _ROUNDING)], room, wider, most, unit, reach)
-        done = search.run(gap, best, deadline)
+        done = search.run(gap, best, own, deadline)
         if search.best is not None:
-            best, taken = search.best, search.taken
+            best, taken, own = search.best, search.taken, search.own
         gap = min(gap, search.gap)
         value_found = None if best is None else best * value_divisor
-        if best is not None and gap < unit * (1 - _ROUNDING):  # worth less than one step of value
+        if search.conclusive:
             return Found(value_found, taken, value_found, False, gap)
         if not done:
             return Found(value_found, taken, None, True, gap)
@@ -197,11 +198,12 @@ class _Search:
         self.halves = _Half.empty(dtype), _Half.empty(dtype)
         self.best: int | None = None
         self.taken: list[tuple[int, int, int]] = []
-        self.gap = math.inf
+        self.gap = self.own = math.inf
+        self.conclusive = False
 
-    def run(self, gap: float, best: int | None, deadline: float) -> bool:
+    def run(self, gap: float, known: int | None, own: float, deadline: float) -> bool:
         """False if given up: too many entries, or too late."""
-        self.gap, known = gap, best
+        self.gap, self.own = gap, own
         a, b = self.halves
         meeting = _FIRST_MEETING
         for g in self.rows:
@@ -209,18 +211,18 @@ class _Search:
             if half.candidates(self.options, g) > LONGEST or time.monotonic() > deadline:
                 self._meet(known)
                 return False
-            half.extend(self.options, g, self._allowed(known))
+            half.extend(self.options, g, self._allowed())
             if max(len(a), len(b)) >= meeting:
                 self._meet(known)
-                if self.best is not None and self.gap < self.unit * (1 - _ROUNDING):
+                if self.conclusive:
                     return True
                 meeting = max(len(a), len(b)) * 5 // 4
         self._meet(known)
         return True
 
-    def _allowed(self, known: int | None) -> float:
-        """Losses that a better plan may have: it is better by one step of value at least."""
-        step = 0.0 if self.best is None and known is None else self.unit
+    def _allowed(self) -> float:
+        """Losses that a better plan may have: if the gap is that of a plan of the core, better by a step of value."""
+        step = self.unit if self.own <= self.gap else 0.0
         return min(self.reach, max(0.0, self.gap - step * (1 - _ROUNDING))) * (1 + _ROUNDING)
 
     def _meet(self, known: int | None) -> None:
@@ -231,7 +233,9 @@ class _Search:
         self.best = pair[0]
         self.taken = a.path(len(a.history), pair[1]) + b.path(len(b.history), pair[2])
         worth = float(pair[0]) * self.unit
-        self.gap = min(self.gap, self.most - worth + _ROUNDING * abs(worth))
+        self.own = self.most - worth + _ROUNDING * abs(worth)
+        self.gap = min(self.gap, self.own)
+        self.conclusive = self.own < self.unit * (1 - _ROUNDING)  # a better plan would be better by a step of value
 
     def bound(self, best: int) -> int:
         """What the entries that are left allow in the wider room."""

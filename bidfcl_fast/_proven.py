@@ -78,7 +78,7 @@ def _first_margin(one: Problems, price: float, gap: float) -> float:
         return gap
     two = np.partition(score, -2, axis=1)[:, -2:]
     lead = np.sort(two[:, 1] - two[:, 0])
-    return min(gap, float(lead[7]) * _FIRST_CORE * _SAMPLE / (8 * users))
+    return min(gap, max(2.0**-16 * gap, float(lead[7]) * _FIRST_CORE * _SAMPLE / (8 * users)))
 
 
 class _Core:
