@@ -10,9 +10,9 @@ only drops what it places beyond the gap with room to spare.
 
 from __future__ import annotations
 
+import bisect
 import math
 import time
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,7 +20,7 @@ import numpy as np
 LONGEST = 1 << 20  # entries of one list; beyond, the core is given up
 _ROUNDING = 2.0**-40  # what sums of losses may be off by, relatively, and more
 _NEAREST = 8  # users whose losses say where to begin
-_FIRST_MEETING = 64  # the halves meet whenever one of them has grown by a quarter since
+_FIRST_MEETING = 64  # the halves meet whenever one of them has grown by half since
 
 
 class Options(NamedTuple):
@@ -40,63 +40,61 @@ class Found(NamedTuple):
     gap: float  # how far, at most, a plan of any users may be better: what every loss beyond it cannot repair
 
 
-@dataclass
 class _Half:
-    """Partial plans over some users: rising cost, rising value."""
+    """Partial plans over some users. `settle` brings them into order: rising cost, rising value."""
 
-    value: Any
-    cost: Any
-    loss: np.ndarray
-    history: list[tuple[int, np.ndarray, np.ndarray, np.ndarray]]  # row, parent, option, how many
-
-    @classmethod
-    def empty(cls, dtype: Any) -> _Half:
-        return cls(np.zeros(1, dtype), np.zeros(1, dtype), np.zeros(1), [])
+    def __init__(self, dtype: Any) -> None:
+        self.value, self.cost, self.loss = np.zeros(1, dtype), np.zeros(1, dtype), np.zeros(1)
+        self.name = np.zeros(1, np.int64)  # where an entry stands in the log
+        self._log: list[tuple[int, np.ndarray, int, int, np.ndarray | None]] = []
+        self._starts = [1]
 
     def __len__(self) -> int:
         return len(self.loss)
 
     def candidates(self, options: Options, g: int) -> int:
-        return len(self) * self._width(options, g)
-
-    @staticmethod
-    def _width(options: Options, g: int) -> int:
-        open_ = int(np.isfinite(options.loss[g]).sum())
-        return open_ if options.copies[g] == 1 else int(options.copies[g]) + 1
+        return len(self) * (max(int(options.copies[g]), int(np.isfinite(options.loss[g]).sum()) - 1) + 1)
 
     def extend(self, options: Options, g: int, gap: float) -> None:
-        """Every entry with every option of row g (two options and many users: with every number of them)."""
-        open_ = np.flatnonzero(np.isfinite(options.loss[g]))
-        if options.copies[g] == 1:
-            option, times = open_, np.ones(len(open_), np.int64)
-        else:
-            times = np.arange(options.copies[g] + 1)
-            option = np.where(times > 0, open_[-1], 0)
-        dtype = self.value.dtype
-        more_value, more_cost = ((x[g, option] * times).astype(dtype) for x in (options.value, options.cost))
-        more_loss = options.loss[g, option] * times
-        entries = len(self)
-        # One option after the other: each leaves the entries in their order, and runs in order are merged, not sorted.
-        loss = (more_loss[:, None] + self.loss).ravel()
-        kept = np.flatnonzero(loss <= gap)
-        cost = (more_cost[:, None] + self.cost).ravel()[kept]
-        order = np.argsort(cost, kind="stable")
-        kept, cost = kept[order], cost[order]
-        value = (more_value[:, None] + self.value).ravel()[kept]
-        # Only what is worth more than all that costs no more.
-        best = np.maximum.accumulate(value)
-        better = np.concatenate([[True], (best[1:] > best[:-1]).astype(bool)])
-        kept = kept[better]
-        self.value, self.cost, self.loss = value[better], cost[better], loss[kept]
-        which = kept // entries
-        self.history.append((g, kept % entries, option[which], times[which]))
+        """Besides every entry, the same with each other option of row g (of users alike, with any number of them)."""
+        parts = [(self.value, self.cost, self.loss, self.name)]
+        for j in np.flatnonzero(np.isfinite(options.loss[g]))[1:].tolist():
+            value, cost, loss = (int(options.value[g, j]), int(options.cost[g, j]), float(options.loss[g, j]))
+            copies = int(options.copies[g])
+            if copies == 1:
+                kept = np.flatnonzero(self.loss <= gap - loss)
+                times = None
+                more = self.value[kept] + value, self.cost[kept] + cost, self.loss[kept] + loss
+            else:
+                every = np.arange(1, copies + 1)
+                kept, which = np.nonzero(self.loss[:, None] + loss * every <= gap)
+                times = every[which]
+                counted = times.astype(self.value.dtype)
+                more = (
+                    self.value[kept] + value * counted,
+                    self.cost[kept] + cost * counted,
+                    self.loss[kept] + loss * times,
+                )
+            self._log.append((g, self.name[kept], j, self._starts[-1], times))
+            parts.append((*more, np.arange(self._starts[-1], self._starts[-1] + len(kept))))
+            self._starts.append(self._starts[-1] + len(kept))
+        self.value, self.cost, self.loss, self.name = (np.concatenate(x) for x in zip(*parts, strict=True))
 
-    def path(self, length: int, k: int) -> list[tuple[int, int, int]]:
-        taken = []
-        for g, parent, option, times in reversed(self.history[:length]):
-            if option[k] != 0 and times[k] > 0:
-                taken.append((g, int(option[k]), int(times[k])))
-            k = int(parent[k])
+    def settle(self, gap: float) -> None:
+        """Only what the gap allows, and of that only what is worth more than all that costs no more."""
+        kept = np.flatnonzero(self.loss <= gap)
+        kept = kept[np.argsort(self.cost[kept], kind="stable")]
+        best = np.maximum.accumulate(self.value[kept])
+        kept = kept[np.concatenate([[True], (best[1:] > best[:-1]).astype(bool)])]
+        self.value, self.cost, self.loss, self.name = (x[kept] for x in (self.value, self.cost, self.loss, self.name))
+
+    def path(self, k: int) -> list[tuple[int, int, int]]:
+        """What entry k takes: (row, option, how many)."""
+        taken, at = [], int(self.name[k])
+        while at > 0:
+            g, parents, option, start, times = self._log[bisect.bisect_right(self._starts, at) - 1]
+            taken.append((g, option, 1 if times is None else int(times[at - start])))
+            at = int(parents[at - start])
         return taken
 
 
@@ -121,7 +119,7 @@ def _small(options: Options, rows: Any, reach: float) -> bool:
         most = int(np.searchsorted(np.cumsum(least), reach * (1 + _ROUNDING), side="right"))
     for x in (options.value, options.cost):
         size = np.where(within, np.abs(x[rows]), 0).max(axis=1, initial=0).astype(float)
-        if float(np.sort(np.repeat(size, copies))[::-1][:most].sum()) >= 2.0**61:
+        if float(np.sort(np.repeat(size, copies))[::-1][:most].sum()) >= 2.0**62:
             return False
     return True
 
@@ -195,7 +193,7 @@ class _Search:
         if dtype is np.int64:
             room, wider = (max(-(2**62), min(2**62, x)) for x in (room, wider))
         self.room, self.wider = room, wider
-        self.halves = _Half.empty(dtype), _Half.empty(dtype)
+        self.halves = _Half(dtype), _Half(dtype)
         self.best: int | None = None
         self.taken: list[tuple[int, int, int]] = []
         self.gap = self.own = math.inf
@@ -211,12 +209,12 @@ class _Search:
             if half.candidates(self.options, g) > LONGEST or time.monotonic() > deadline:
                 self._meet(known)
                 return False
-            half.extend(self.options, g, self._allowed())
+            half.extend(self.options, int(g), self._allowed())
             if max(len(a), len(b)) >= meeting:
                 self._meet(known)
                 if self.conclusive:
                     return True
-                meeting = max(len(a), len(b)) * 5 // 4
+                meeting = max(_FIRST_MEETING, max(len(a), len(b)) * 3 // 2)
         self._meet(known)
         return True
 
@@ -227,11 +225,13 @@ class _Search:
 
     def _meet(self, known: int | None) -> None:
         a, b = self.halves
+        for half in self.halves:
+            half.settle(self._allowed())
         pair = _meet(a, b, self.room)
         if pair is None or any(other is not None and pair[0] <= other for other in (self.best, known)):
             return
         self.best = pair[0]
-        self.taken = a.path(len(a.history), pair[1]) + b.path(len(b.history), pair[2])
+        self.taken = a.path(pair[1]) + b.path(pair[2])
         worth = float(pair[0]) * self.unit
         self.own = self.most - worth + _ROUNDING * abs(worth)
         self.gap = min(self.gap, self.own)

@@ -109,13 +109,13 @@ def _plan(capsys, source, out, *args):
 def test_a_multiplier_instead_of_a_budget(source, tmp_path, capsys):
     out = tmp_path / "out.parquet"
     (plan,) = _plan(capsys, source, out, "--multiplier", 1)
-    assert (plan["value"], plan["spend"], plan["budget"], plan["gap"]) == (20, 8, 8, 0)
+    assert (plan["value"], plan["spend"], plan["budget"], plan["gap"]) == (21, 9, 9, 0)
     assert parquet.read_table(out)["choice"].to_pylist() == [1, 2, 1, 2]
     plans = _plan(capsys, source, out, "--multiplier", 0, 1)
     assert [p["multiplier"] for p in plans] == [0, 1]
     assert "choice_at_1" in parquet.read_table(out).column_names
     assert bidfcl("allocate", source, "--multiplier", 1, "--output", out) == 0
-    assert "  multiplier 1: value 20, spend 8, at most 0 below the optimum\n" in capsys.readouterr().out
+    assert "  multiplier 1: value 21, spend 9, at most 0 below the optimum\n" in capsys.readouterr().out
 
 
 def test_limits_beside_the_budget(source, tmp_path, capsys):

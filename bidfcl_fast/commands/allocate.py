@@ -32,11 +32,12 @@ def run(args: argparse.Namespace) -> None:
         if taken:
             raise ValueError(f"{source}: already has a column {sorted(taken)[0]}, which the output adds; rename it")
         line.step(f"allocating {len(value):,} rows")
+        money: dict[str, Any] = {given: np.array(amounts) if several else amounts[0]}
         start = time.perf_counter()
         plan = solve_mckp(
             value,
             cost,
-            **{given: np.array(amounts) if several else amounts[0]},
+            **money,
             min_spend=args.min_spend,
             max_treated=args.max_treated,
             control=args.control,
@@ -78,12 +79,12 @@ def _names(budget: float, several: bool) -> tuple[str, str, str]:
     return f"choice{end}", f"value{end}", f"cost{end}"
 
 
-def _numbers(plan: Any, k: int, several: bool) -> dict[str, float]:
+def _numbers(plan: Any, k: int, several: bool) -> dict[str, Any]:
     def one(x: Any) -> Any:
         return x[k] if several else x
 
     names = ("budget", "value", "spend", "dual_bound", "gap", "multiplier")
-    out: dict[str, float] = {name: float(one(getattr(plan, name))) for name in names}
+    out: dict[str, Any] = {name: float(one(getattr(plan, name))) for name in names}
     out["status"] = int(one(plan.status))
     if "treated" in plan.stats:
         out["treated"] = int(one(plan.stats["treated"]))
