@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-LONGEST = 1 << 20  # entries of one list; beyond, the core is given up
+LONGEST = 1 << 18  # entries of one list; beyond, the core is given up
 _ROUNDING = 2.0**-40  # what sums of losses may be off by, relatively, and more
 _NEAREST = 8  # users whose losses say where to begin
 _FIRST_MEETING = 64  # the halves meet whenever one of them has grown by half since

@@ -29,8 +29,8 @@ class Limits(NamedTuple):
 
 def cap(
     problems: Problems, raw: MckpResult, b: int, most: int, control: int, module: ModuleType, *, fill: bool
-) -> Limits:
-    """Bring problem b under the cap, in place, or give it a status."""
+) -> Limits | None:
+    """Bring problem b under the cap, in place; or give it a status, and return None."""
     choice = raw.choice_of(problems, b)
     if _treated(choice, control) <= most:
         return Limits(_treated(choice, control), 0.0)
@@ -99,7 +99,7 @@ def _untreated_for_money(one: Problems, choice: np.ndarray, most: int, control: 
 
 def _cap_alone(
     problems: Problems, raw: MckpResult, b: int, one: Problems, most: int, control: int, module: ModuleType
-) -> Limits:
+) -> Limits | None:
     value, cost = one.value[0], one.cost[0]
     n = len(value)
     rows = np.arange(n)
@@ -122,7 +122,7 @@ def _cap_alone(
         found = module.mckp(_reordered(two, order), fill=False)
         if found.status[0] == Status.INFEASIBLE_BUDGET:
             refuse(problems, raw, b, Status.INFEASIBLE_MAX_TREATED)
-            return Limits(0, 0.0)
+            return None
         choice = np.empty(n, np.int32)
         choice[order] = found.choice[0]
         choice = np.where(choice == 1, best, control).astype(np.int32)
@@ -132,4 +132,4 @@ def _cap_alone(
             raw.spend[b], raw.multiplier[b] = _totals.rounded(costs), 0.0
             return limits._replace(multiplier=float(found.multiplier[0]))
     refuse(problems, raw, b, Status.TWO_LIMITS)
-    return Limits(0, 0.0)
+    return None

@@ -168,10 +168,12 @@ def solve_mckp(
     if least is not None:
         extra["most_spend"] = _window.spend_at_least(problems, raw, least, module, fill=bool(fill))
     if most is not None:
-        limits = np.full((2, problems.count), np.nan)
+        extra["treated"] = np.full(problems.count, -1)
+        extra["treated_multiplier"] = np.full(problems.count, np.nan)
         for b in solved:
-            limits[:, b] = _treated.cap(problems, raw, b, int(most[b]), control, module, fill=bool(fill))
-        extra["treated"], extra["treated_multiplier"] = limits
+            limits = _treated.cap(problems, raw, b, int(most[b]), control, module, fill=bool(fill))
+            if limits is not None:
+                extra["treated"][b], extra["treated_multiplier"][b] = limits
     if integrality == "proven":
         deadline = math.inf if time_limit is None else start_time + time_limit
         extra["contested"] = np.zeros(problems.count, np.int64)

@@ -82,7 +82,8 @@ PYBIND11_MODULE(_C, m) {
                         double cost_unit, int threads, Address choice, Address users, Address totals) {
     py::gil_scoped_release nogil;
     return bidfcl::contested(problems, multiplier, margin, value_unit, cost_unit, threads,
-                             pointer<std::int32_t>(choice), pointer<std::int32_t>(users), pointer<std::int64_t>(totals));
+                             pointer<std::int32_t>(choice), pointer<std::int32_t>(users),
+                             pointer<std::int64_t>(totals));
   });
 
   m.def("frontier_new", [](const bidfcl::Problems& problems, int threads) {

@@ -29,8 +29,8 @@ struct Threshold {
     if (e.slope < slope * (1 - kSlopeFilter)) return false;
     const int128 product = static_cast<int128>(mantissa) * e.cost;  // below 2^116
     if (exponent <= 0) return e.value > (exponent > -127 ? product >> -exponent : 0);
-    return product == 0 || (exponent < 64 && product >> (63 - (exponent < 63 ? exponent : 63)) == 0 &&
-                            e.value > product << exponent);
+    return product == 0 ||
+           (exponent < 64 && product >> (63 - (exponent < 63 ? exponent : 63)) == 0 && e.value > product << exponent);
   }
 };
 

@@ -19,7 +19,7 @@
 namespace bidfcl {
 namespace {
 
-constexpr std::int64_t kChunk = 8192;           // users a thread takes at a time
+constexpr std::int64_t kChunk = 8192;            // users a thread takes at a time
 constexpr std::int64_t kWorthThreads = 1 << 18;  // waking a thread costs more than reading this many numbers
 
 template <class T>
@@ -38,8 +38,8 @@ BracketEnds<T> ends_around(double multiplier, double margin, const FixedPoint& v
   // An infinite end makes scores infinite or NaN, and those are never certain.
   ends.high = static_cast<double>(near) < multiplier ? std::nextafter(near, std::numeric_limits<T>::infinity()) : near;
   const auto doubt = [&](T end) {
-    const double units = std::ldexp(4.0, -value_scale.shift) +
-                         static_cast<double>(end) * std::ldexp(4.0, -cost_scale.shift) + margin;
+    const double units =
+        std::ldexp(4.0, -value_scale.shift) + static_cast<double>(end) * std::ldexp(4.0, -cost_scale.shift) + margin;
     return std::nextafter(static_cast<T>(units), std::numeric_limits<T>::infinity());
   };
   ends.doubt_low = doubt(ends.low);
@@ -142,12 +142,8 @@ class Decider {
         for (std::size_t k = 0; k < count_; ++k) {
           Total& total = part.totals[k];
           SweepTotals settled;
-          const SweepJob<T> job{instance_,
-                                nullptr,
-                                ends_around<T>(multiplier_[k], 0, value_scale, cost_scale),
-                                value_scale,
-                                cost_scale,
-                                choice_[k]};
+          const SweepJob<T> job{instance_,   nullptr,    ends_around<T>(multiplier_[k], 0, value_scale, cost_scale),
+                                value_scale, cost_scale, choice_[k]};
           const std::int64_t open = kernels.sweep(job, at, stop, settled, found.get());
           total.value += settled.value;
           total.cost += settled.cost;
@@ -195,7 +191,8 @@ class Decider {
 
   // From the units of one largest magnitude to those of another.
   static void move(std::vector<Total>& totals, const Largest& from, const Largest& to) {
-    const int value_from = FixedPoint::for_largest(from.value).shift, value_to = FixedPoint::for_largest(to.value).shift;
+    const int value_from = FixedPoint::for_largest(from.value).shift,
+              value_to = FixedPoint::for_largest(to.value).shift;
     const int cost_from = FixedPoint::for_largest(from.cost).shift, cost_to = FixedPoint::for_largest(to.cost).shift;
     if (value_from == value_to && cost_from == cost_to) return;
     for (Total& total : totals) {
