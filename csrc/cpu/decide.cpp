@@ -1,7 +1,6 @@
 // Decisions at given multipliers: one pass, no search. And the users whose decision is contested, by a margin.
 //
-// The kernel is the sweep, at a bracket no wider than the row's own type needs to hold the multiplier: who chooses
-// alike at both its ends, certainly, chooses so in between, and the few others are decided in integers.
+// The kernel decides in the row's own type where that leaves no doubt; the few others are decided in integers.
 
 #include <algorithm>
 #include <cmath>
@@ -9,15 +8,41 @@
 #include <memory>
 #include <vector>
 
+#include <cstring>
+
 #include "../capi.h"
 #include "../core/threshold.h"
 #include "../status.h"
+#include "decide.h"
 #include "for_rows.h"
 #include "problems.h"
-#include "solver.h"
 
 namespace bidfcl {
+
+namespace generic {
+extern const DecideTable decide_table;
+}
+#if defined(__x86_64__)
+namespace avx2 {
+extern const DecideTable decide_table;
+}
+namespace avx512 {
+extern const DecideTable decide_table;
+}
+#endif
+
 namespace {
+
+template <class T>
+const DecideKernels<T>& decide_kernels() {
+  const DecideTable* table = &generic::decide_table;
+#if defined(__x86_64__)
+  if (std::strcmp(arch().name, "avx2") == 0) table = &avx2::decide_table;
+  if (std::strcmp(arch().name, "avx512") == 0) table = &avx512::decide_table;
+#endif
+  if constexpr (sizeof(T) == 4) return table->f32;
+  else return table->f64;
+}
 
 constexpr std::int64_t kChunk = 8192;            // users a thread takes at a time
 constexpr std::int64_t kWorthThreads = 1 << 18;  // waking a thread costs more than reading this many numbers
@@ -27,24 +52,21 @@ bool whole(double least, const FixedPoint& scale) {
   return least == 0 || least >= std::ldexp(scale.nearest(1), std::numeric_limits<T>::digits - 1);
 }
 
-// The numbers of the row's type around a multiplier, and how far fixed point and `margin` blur a score there.
+// A margin of doubt in the row's type: what fixed point rounds away, and `margin`.
 template <class T>
-BracketEnds<T> ends_around(double multiplier, double margin, const FixedPoint& value_scale,
-                           const FixedPoint& cost_scale) {
-  constexpr T kMost = std::numeric_limits<T>::max();
-  BracketEnds<T> ends;
-  const T near = multiplier < static_cast<double>(kMost) ? static_cast<T>(multiplier) : kMost;
-  ends.low = static_cast<double>(near) > multiplier ? std::nextafter(near, T{0}) : near;
-  // An infinite end makes scores infinite or NaN, and those are never certain.
-  ends.high = static_cast<double>(near) < multiplier ? std::nextafter(near, std::numeric_limits<T>::infinity()) : near;
-  const auto doubt = [&](T end) {
-    const double units =
-        std::ldexp(4.0, -value_scale.shift) + static_cast<double>(end) * std::ldexp(4.0, -cost_scale.shift) + margin;
-    return std::nextafter(static_cast<T>(units), std::numeric_limits<T>::infinity());
-  };
-  ends.doubt_low = doubt(ends.low);
-  ends.doubt_high = doubt(ends.high);
-  return ends;
+DecideJob<T> job_at(const InstanceView<T>& instance, double multiplier, double margin, const FixedPoint& value_scale,
+                    const FixedPoint& cost_scale, std::int32_t* choice) {
+  // Beyond the type, scores are infinite or NaN, and those are never certain; below it, λ·cost is lost in the units.
+  const double units = std::ldexp(4.0, -value_scale.shift) + multiplier * std::ldexp(4.0, -cost_scale.shift);
+  const double lost = std::fmin(multiplier, static_cast<double>(std::numeric_limits<T>::min())) *
+                      std::ldexp(1.0, kFixedPointBits - cost_scale.shift);
+  const T doubt = static_cast<T>(units + lost + margin);
+  return {instance,
+          static_cast<T>(multiplier),
+          std::nextafter(doubt, std::numeric_limits<T>::infinity()),
+          value_scale,
+          cost_scale,
+          choice};
 }
 
 // A total in units of 2^-from, in units of 2^-to.
@@ -71,7 +93,7 @@ class Decider {
     rows_read_ = 0;
     // A double's digits leave no room below its unit: it is rounded, and must know the scale first.
     if (sizeof(T) != 4 || !pass(true)) {
-      largest_ = survey(instance_, threads_).largest;
+      scan();
       rows_read_ += instance_.users;
       if (largest_.finite) pass(false);
     }
@@ -108,49 +130,59 @@ class Decider {
     std::int64_t exactly = 0;  // users too close to call in floating point
   };
   struct Part {
-    Largest largest;
+    Seen seen;
     std::vector<Total> totals;
     bool closed = false;
   };
+
+  void scan() {
+    std::vector<Largest> parts(static_cast<std::size_t>((instance_.users + kChunk - 1) / kChunk));
+    for_chunks(instance_.users, kChunk, threads_, [&](std::int64_t c, std::int64_t begin, std::int64_t end) {
+      parts[static_cast<std::size_t>(c)] = arch().kernels<T>().scan(instance_, begin, end);
+    });
+    largest_ = Largest();
+    for (const Largest& part : parts) largest_.join(part);
+  }
 
   // `scanning`: each block is scanned before it is swept, while it is in cache, and added up in units of what its chunk
   // has shown so far. If all numbers turn out to be whole units of the whole instance, nothing was rounded, and only
   // the units change. False if not.
   bool pass(bool scanning) {
-    const Kernels<T>& kernels = arch().kernels<T>();
+    const DecideKernels<T>& kernels = decide_kernels<T>();
     const std::size_t chunks = static_cast<std::size_t>((instance_.users + kChunk - 1) / kChunk);
     std::vector<Part> parts(chunks);
     for_chunks(instance_.users, kChunk, threads_, [&](std::int64_t c, std::int64_t begin, std::int64_t end) {
       Part& part = parts[static_cast<std::size_t>(c)];
       part.totals.resize(count_);
-      if (!scanning) part.largest = largest_;
+      if (!scanning) part.seen.largest = largest_;
+      const Largest& largest = part.seen.largest;
       const std::int64_t block = scanning || count_ > 1 ? kBlock : end - begin;
-      const std::unique_ptr<Active[]> found(new Active[static_cast<std::size_t>(std::min(block, end - begin))]);
+      const std::unique_ptr<std::int32_t[]> found(
+          new std::int32_t[static_cast<std::size_t>(std::min(block, end - begin))]);
       std::vector<std::int64_t> numbers(2 * static_cast<std::size_t>(instance_.items));
       std::vector<double> slopes(static_cast<std::size_t>(instance_.items));
       FixedRow row{numbers.data(), numbers.data() + instance_.items, slopes.data(), instance_.items};
       for (std::int64_t at = begin; at < end; at += block) {
         const std::int64_t stop = std::min(end, at + block);
         if (scanning) {
-          const Largest before = part.largest;
-          part.largest.join(kernels.scan(instance_, at, stop));
-          if (!part.largest.finite) return;
-          move(part.totals, before, part.largest);
+          const Largest before = largest;
+          part.seen.join(kernels.look(instance_, at, stop));
+          if (!largest.finite) return;
+          move(part.totals, before, largest);
         }
-        const FixedPoint value_scale = FixedPoint::for_largest(part.largest.value);
-        const FixedPoint cost_scale = FixedPoint::for_largest(part.largest.cost);
+        const FixedPoint value_scale = FixedPoint::for_largest(largest.value);
+        const FixedPoint cost_scale = FixedPoint::for_largest(largest.cost);
         for (std::size_t k = 0; k < count_; ++k) {
           Total& total = part.totals[k];
-          SweepTotals settled;
-          const SweepJob<T> job{instance_,   nullptr,    ends_around<T>(multiplier_[k], 0, value_scale, cost_scale),
-                                value_scale, cost_scale, choice_[k]};
-          const std::int64_t open = kernels.sweep(job, at, stop, settled, found.get());
+          Totals settled;
+          const DecideJob<T> job = job_at(instance_, multiplier_[k], 0, value_scale, cost_scale, choice_[k]);
+          const std::int64_t open = kernels.decide(job, at, stop, settled, found.get());
           total.value += settled.value;
           total.cost += settled.cost;
           total.exactly += open;
           const Threshold threshold = Threshold::of(multiplier_[k], value_scale, cost_scale);
           for (std::int64_t n = 0; n < open; ++n) {
-            const std::int32_t user = found[static_cast<std::size_t>(n)].user;
+            const std::int32_t user = found[static_cast<std::size_t>(n)];
             quantise(instance_.row(user), value_scale, cost_scale, row);
             const int first = cheapest(row);
             if (first < 0) {
@@ -168,17 +200,18 @@ class Decider {
     rows_read_ += instance_.users;
 
     if (scanning) {
-      largest_ = Largest();
-      for (const Part& part : parts) largest_.join(part.largest);
+      Seen all;
+      for (const Part& part : parts) all.join(part.seen);
+      largest_ = all.largest;
       if (!largest_.finite) return true;  // nothing to decide
-      if (!whole<T>(largest_.least_value, FixedPoint::for_largest(largest_.value)) ||
+      if (!whole<T>(all.least_value, FixedPoint::for_largest(largest_.value)) ||
           !whole<T>(largest_.least_cost, FixedPoint::for_largest(largest_.cost)))
         return false;
     }
     closed_ = false;
     totals_.assign(count_, {});
     for (Part& part : parts) {
-      move(part.totals, part.largest, largest_);
+      move(part.totals, part.seen.largest, largest_);
       closed_ |= part.closed;
       for (std::size_t k = 0; k < count_; ++k) {
         totals_[k].value += part.totals[k].value;
@@ -253,19 +286,18 @@ std::int64_t contested_users(const Problems& p, double multiplier, double margin
   const std::size_t chunks = static_cast<std::size_t>((instance.users + kChunk - 1) / kChunk);
   struct Part {
     std::vector<std::int32_t> users;
-    SweepTotals settled;
+    Totals settled;
   };
   std::vector<Part> parts(chunks);
-  const SweepJob<T> job{instance,    nullptr,    ends_around<T>(multiplier, margin, value_scale, cost_scale),
-                        value_scale, cost_scale, choice};
+  const DecideJob<T> job = job_at(instance, multiplier, margin, value_scale, cost_scale, choice);
   for_chunks(instance.users, kChunk, threads, [&](std::int64_t c, std::int64_t begin, std::int64_t end) {
-    const std::unique_ptr<Active[]> found(new Active[static_cast<std::size_t>(end - begin)]);
+    const std::unique_ptr<std::int32_t[]> found(new std::int32_t[static_cast<std::size_t>(end - begin)]);
     Part& part = parts[static_cast<std::size_t>(c)];
-    const std::int64_t open = arch().kernels<T>().sweep(job, begin, end, part.settled, found.get());
-    for (std::int64_t n = 0; n < open; ++n) part.users.push_back(found[static_cast<std::size_t>(n)].user);
+    const std::int64_t open = decide_kernels<T>().decide(job, begin, end, part.settled, found.get());
+    part.users.assign(found.get(), found.get() + open);
   });
   std::int64_t count = 0;
-  SweepTotals settled;
+  Totals settled;
   for (const Part& part : parts) {
     std::copy(part.users.begin(), part.users.end(), users + count);
     count += static_cast<std::int64_t>(part.users.size());
