@@ -27,18 +27,23 @@ class Decide {
         cost_(job.cost_scale),
         open_(open) {}
 
-  // Users first .. first + W − 1, their treatments side by side, none closed. M >= quad.
+  // Users first .. first + W − 1, their treatments side by side, none closed: `M` treatments without a gap, or M = 0
+  // for any number from quad on.
+  template <int M>
   BIDFCL_HD void take_neighbours(std::int64_t first) {
-    const T* value = in_.value + first * in_.value_row;
-    const T* cost = in_.cost + first * in_.cost_row;
+    const std::int64_t value_row = M ? M : in_.value_row, cost_row = M ? M : in_.cost_row;
+    const int items = M ? M : in_.items;
+    const T* value = in_.value + first * value_row;
+    const T* cost = in_.cost + first * cost_row;
     start();
     IntPack index = L::all_int(0);
-    for (int done = 0; done < in_.items; done += L::quad) {
+#pragma GCC unroll 4
+    for (int done = 0; done < items; done += L::quad) {
       // The last step reaches back rather than past the end of the row.
-      const int at = done + L::quad <= in_.items ? done : in_.items - L::quad;
+      const int at = done + L::quad <= items ? done : items - L::quad;
       Pack v[L::quad], c[L::quad];
-      load_columns([&](int l) { return value + l * in_.value_row + at; }, v);
-      load_columns([&](int l) { return cost + l * in_.cost_row + at; }, c);
+      load_columns([&](int l) { return value + l * value_row + at; }, v);
+      load_columns([&](int l) { return cost + l * cost_row + at; }, c);
 #pragma GCC unroll 4
       for (int k = 0; k < L::quad; ++k) {
         if (at + k < done) continue;  // seen in the step before
@@ -110,14 +115,28 @@ class Decide {
   Pack value_of_, cost_of_, reach_;
 };
 
+// The whole packs of [at, end); returns where it stopped.
+template <int M, class T>
+std::int64_t decide_neighbours(Decide<T>& outer, std::int64_t at, std::int64_t end) {
+  Decide<T> state = outer;  // in registers
+  for (; at + Decide<T>::W <= end; at += Decide<T>::W) state.template take_neighbours<M>(at);
+  outer = state;
+  return at;
+}
+
 template <class T>
 std::int64_t decide(const DecideJob<T>& job, std::int64_t begin, std::int64_t end, Totals& totals, std::int32_t* open) {
   constexpr int W = Decide<T>::W;
   const InstanceView<T>& in = job.instance;
   Decide<T> state(job, open);
   std::int64_t at = begin;
-  if (in.value_item == 1 && in.cost_item == 1 && in.open == nullptr && in.items >= Lanes<T>::quad)
-    for (; at + W <= end; at += W) state.take_neighbours(at);
+  if (in.value_item == 1 && in.cost_item == 1 && in.open == nullptr && in.items >= Lanes<T>::quad) {
+    const bool packed = in.value_row == in.items && in.cost_row == in.items;
+    if (packed && in.items == 5) at = decide_neighbours<5>(state, at, end);
+    else if (packed && in.items == 8) at = decide_neighbours<8>(state, at, end);
+    else if (packed && in.items == 10) at = decide_neighbours<10>(state, at, end);
+    else at = decide_neighbours<0>(state, at, end);
+  }
   for (; at < end; at += W) state.take(at, static_cast<int>(end - at < W ? end - at : W));
   return state.finish(totals);
 }
