@@ -15,9 +15,13 @@ __version__ = "0.1.0"
 
 # public name -> module that defines it (or is it)
 _EXPORTS = {
+    "Allocator": "allocator",
     "BackendUnavailable": "errors",
+    "BudgetExhausted": "errors",
     "Frontier": "frontier",
     "InfeasibleBudget": "errors",
+    "InfeasibleMinSpend": "errors",
+    "NotCertified": "errors",
     "Plan": "mckp",
     "Status": "errors",
     "Table": "data",
@@ -33,8 +37,9 @@ __all__ = sorted(_EXPORTS)
 
 if TYPE_CHECKING:
     from . import backends, data, methods, metrics
+    from .allocator import Allocator
     from .data import Table
-    from .errors import BackendUnavailable, InfeasibleBudget, Status
+    from .errors import BackendUnavailable, BudgetExhausted, InfeasibleBudget, InfeasibleMinSpend, NotCertified, Status
     from .frontier import Frontier, budget_frontier
     from .mckp import Plan, solve_mckp
 

@@ -12,7 +12,7 @@ import numpy as np
 from . import _precision
 from ._arrays import to_numpy
 from ._problems import Problems
-from .errors import InfeasibleBudget, Status
+from .errors import InfeasibleBudget, NotCertified, Status
 
 DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 
@@ -52,30 +52,111 @@ def _instance(
     return v, c, m
 
 
-def _budgets(budget: Any, count: int | None, meaning: str) -> np.ndarray:
-    b = to_numpy("budget", budget)
+def _amounts(name: str, x: Any, count: int | None, meaning: str) -> np.ndarray:
+    """Finite float64 numbers, a scalar or [count]; any non-empty [K] where count is None."""
+    b = to_numpy(name, x)
     if b.dtype.kind not in "fiu":
-        raise TypeError(f"budget must be a number or an array of numbers, got {b.dtype}")
+        raise TypeError(f"{name} must be a number or an array of numbers, got {b.dtype}")
     b = b.astype(np.float64)
     if b.ndim > 1 or (count is None and b.ndim == 1 and b.size == 0):
-        raise ValueError(f"budget must be {meaning}, got shape {list(b.shape)}")
+        raise ValueError(f"{name} must be {meaning}, got shape {list(b.shape)}")
     if count is not None and b.ndim == 1 and b.size != count:
-        raise ValueError(f"budget must be {meaning}, got {b.size}")
+        raise ValueError(f"{name} must be {meaning}, got {b.size}")
     bad = np.flatnonzero(~np.isfinite(b))
     if bad.size:
-        raise ValueError(f"budget must be finite, got {b.ravel()[bad[0]]}")
+        raise ValueError(f"{name} must be finite, got {b.ravel()[bad[0]]}")
     return b
 
 
-def problems(value: Any, cost: Any, budget: Any, mask: Any, segments: Any) -> tuple[Problems, str]:
-    """The arguments of `solve_mckp` as `Problems`, and which of its forms it is: one, budgets, batch or segments."""
+def budget_or_multiplier(budget: Any, multiplier: Any) -> None:
+    """Exactly one of the two says how money is limited."""
+    if budget is None and multiplier is None:
+        raise TypeError("budget must be a number or an array of numbers (or give multiplier instead), got NoneType")
+    if budget is not None and multiplier is not None:
+        raise ValueError("budget and multiplier exclude each other: a multiplier is the price that stands for a budget")
+
+
+def together(multiplier: Any, min_spend: Any, max_treated: Any, integrality: Any, time_limit: Any) -> None:
+    """Refuse, with the reason, arguments that one multiplier cannot serve at once."""
+    if integrality not in ("gap", "proven"):
+        raise ValueError(f"integrality must be 'gap' or 'proven', got {integrality!r}")
+    proven = integrality == "proven"
+    if multiplier is not None:
+        for name, given in (("min_spend", min_spend), ("max_treated", max_treated)):
+            if given is not None:
+                raise ValueError(f"multiplier and {name} exclude each other: at a given price every user decides alone")
+        if proven:
+            raise ValueError(
+                "multiplier needs no integrality='proven': its plan is optimal for a budget equal to its spend"
+            )
+    if min_spend is not None and max_treated is not None:
+        raise ValueError(
+            "min_spend and max_treated exclude each other: beside the budget, one multiplier serves one of them"
+        )
+    if proven and (min_spend is not None or max_treated is not None):
+        name = "min_spend" if min_spend is not None else "max_treated"
+        raise ValueError(f"integrality='proven' goes with a budget alone, without {name}: the proof knows one limit")
+    if time_limit is not None:
+        if not proven:
+            raise ValueError("time_limit goes with integrality='proven'; the certified plan needs none")
+        if not isinstance(time_limit, (int, float)) or isinstance(time_limit, bool) or not time_limit >= 0:
+            raise ValueError(f"time_limit must be seconds, at least 0, got {time_limit!r}")
+
+
+def least_spends(min_spend: Any, problems: Problems) -> np.ndarray | None:
+    """[B] min_spend, none above its budget."""
+    if min_spend is None:
+        return None
+    least = per_problem("min_spend", min_spend, problems.count)
+    bad = np.flatnonzero(least > problems.budget)
+    if bad.size:
+        b = int(bad[0])
+        raise ValueError(f"min_spend must not exceed the budget {problems.budget[b]}, got {least[b]}")
+    return least
+
+
+def treated(max_treated: Any, control: Any, problems: Problems) -> tuple[np.ndarray | None, int]:
+    """[B] max_treated, whole numbers, and the control treatment."""
+    items = problems.value.shape[2]
+    if isinstance(control, bool) or not isinstance(control, (int, np.integer)):
+        raise TypeError(f"control must be the index of a treatment, an integer, got {control!r}")
+    if max_treated is None:
+        return None, int(control)
+    if not 0 <= control < items:
+        raise ValueError(f"control must be the index of a treatment, 0 to {items - 1}, got {control}")
+    most = per_problem("max_treated", max_treated, problems.count)
+    bad = np.flatnonzero((most < 0) | (most != np.floor(most)))
+    if bad.size:
+        raise ValueError(f"max_treated must be a whole number of users, at least 0, got {most[bad[0]]}")
+    return np.minimum(most, problems.value.shape[1]), int(control)
+
+
+def not_negative(name: str, x: np.ndarray) -> None:
+    bad = np.flatnonzero(x < 0)
+    if bad.size:
+        raise ValueError(f"{name} must be at least 0, got {x[bad[0]]}")
+
+
+def per_problem(name: str, x: Any, count: int) -> np.ndarray:
+    """[count] finite numbers, from one or from as many."""
+    meaning = "one number" if count == 1 else f"one number or [{count}], one for each problem"
+    return np.array(np.broadcast_to(_amounts(name, x, count, meaning), count))
+
+
+def problems(
+    value: Any, cost: Any, budget: Any, mask: Any, segments: Any, name: str = "budget"
+) -> tuple[Problems, str]:
+    """The arguments of `solve_mckp` as `Problems`, and which of its forms it is: one, budgets, batch or segments.
+
+    `name` is what the caller calls the budget: multipliers come in the same shapes.
+    """
     v, c, m = _instance(value, cost, mask, (2, 3))
     n = v.shape[-2]
     if v.ndim == 3:
         if segments is not None:
             raise ValueError("segments goes with value of shape [N, M]; [B, N, M] already says which problem is which")
         count, form = v.shape[0], "batch"
-        b = np.broadcast_to(_budgets(budget, count, f"one number or [{count}], one for each problem"), count)
+        b = np.broadcast_to(_amounts(name, budget, count, f"one number or [{count}], one for each problem"), count)
         start, stop = np.zeros(count, np.int64), np.full(count, n, np.int64)
     elif segments is not None:
         edges = np.asarray(segments) if isinstance(segments, (list, tuple)) else to_numpy("segments", segments)
@@ -85,10 +166,10 @@ def problems(value: Any, cost: Any, budget: Any, mask: Any, segments: Any) -> tu
         if edges.ndim != 1 or edges.size < 2 or edges[0] != 0 or edges[-1] != n or (np.diff(edges) < 0).any():
             raise ValueError(f"segments must rise from 0 to N = {n}, [B+1] in all, got {_short(edges)}")
         count, form = edges.size - 1, "segments"
-        b = np.broadcast_to(_budgets(budget, count, f"one number or [{count}], one for each segment"), count)
+        b = np.broadcast_to(_amounts(name, budget, count, f"one number or [{count}], one for each segment"), count)
         start, stop = edges[:-1].copy(), edges[1:].copy()
     else:
-        b = _budgets(budget, None, "a number or a non-empty [K]")
+        b = _amounts(name, budget, None, "a number or a non-empty [K]")
         form = "budgets" if b.ndim else "one"
         b = np.atleast_1d(b)
         count = b.size
@@ -135,5 +216,8 @@ def raise_for(status: int, problems: Problems, b: int, least_budget: float, alon
         closed = ~problems.mask[b].any(axis=1)
         closed[: problems.start[b]] = closed[problems.stop[b] :] = False
         raise ValueError(f"mask leaves user {int(np.flatnonzero(closed)[0])} no open treatment; every user needs one")
-    if status != Status.SOLVED:
+    if status in (Status.NARROW_WINDOW, Status.TWO_LIMITS, Status.INFEASIBLE_MAX_TREATED):
+        argument = "min_spend" if status == Status.NARROW_WINDOW else "max_treated"
+        raise NotCertified(Status(status), argument, where)
+    if status < Status.SOLVED:
         raise RuntimeError(f"solve_mckp ended with an unknown status {status}")

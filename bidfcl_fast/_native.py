@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ._problems import FrontierResult, MckpResult, Problems
+from ._problems import Contested, FrontierResult, MckpResult, Problems
 from .errors import Status
 
 _DTYPE = {np.dtype(np.float32): 0, np.dtype(np.float64): 1}
@@ -55,13 +55,40 @@ class _Call:
         )
 
 
+def _plans(problems: Problems, out: MckpResult) -> Any:
+    stride = 0 if problems.segmented else out.choice.shape[1]
+    return module().Plans(stride, *(field.ctypes.data for field in out))
+
+
 def mckp(problems: Problems, fill: bool, threads: int, warm_start: np.ndarray | None) -> MckpResult:
     """Solve every problem with the C++ kernels (the GIL is released)."""
     out = MckpResult.empty(problems, undecided=False)
     call = _Call(problems, warm_start)
-    stride = 0 if problems.segmented else out.choice.shape[1]
-    module().mckp(call.problems, fill, threads, stride, *(field.ctypes.data for field in out))
+    module().mckp(call.problems, fill, threads, _plans(problems, out))
     return out
+
+
+def decide(problems: Problems, multiplier: np.ndarray, threads: int) -> MckpResult:
+    """Every problem's users at its multiplier [B]."""
+    out = MckpResult.empty(problems, undecided=False)
+    call = _Call(problems)
+    module().decide(call.problems, multiplier.ctypes.data, threads, _plans(problems, out))
+    return out
+
+
+def contested(
+    problems: Problems, multiplier: float, margin: float, units: tuple[float, float], threads: int
+) -> Contested:
+    """Users of problem 0 whose best score is not certain to beat the second best by more than `margin`."""
+    call = _Call(problems)
+    choice = np.empty(int(problems.stop[0] - problems.start[0]), np.int32)
+    users = np.empty_like(choice)
+    totals = np.empty(4, np.int64)
+    count = module().contested(
+        call.problems, multiplier, margin, *units, threads, *(x.ctypes.data for x in (choice, users, totals))
+    )
+    value, cost = ((high << 32) + low for high, low in totals.reshape(2, 2).tolist())
+    return Contested(users[:count].copy(), choice, value, cost)
 
 
 def frontier(problems: Problems, threads: int) -> FrontierResult:

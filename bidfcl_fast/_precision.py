@@ -22,16 +22,17 @@ def refuse_too_wide(problems: Problems, raw: MckpResult) -> None:
     raises it, and costs too, which lowers it by λ* units at most.
     """
     users = problems.stop - problems.start
-    moved = users * (raw.value_unit + raw.multiplier * raw.cost_unit)
+    with np.errstate(over="ignore"):
+        moved = users * (raw.value_unit + raw.multiplier * raw.cost_unit)
     solved = raw.status == Status.SOLVED
     for b in np.flatnonzero(solved & (moved > TOLERANCE * np.abs(raw.dual_bound))):
         if moved[b] > TOLERANCE * _magnitude(problems, raw, int(b)):
-            _refuse(problems, raw, int(b))
+            refuse(problems, raw, int(b), Status.TOO_WIDE)
     # Infeasible beyond doubt is infeasible all the same.
     infeasible = raw.status == Status.INFEASIBLE_BUDGET
     for b in np.flatnonzero(infeasible & (raw.least_budget - problems.budget <= users * raw.cost_unit)):
         if raw.cost_unit[b] > TOLERANCE * typical(problems.cost, problems, int(b)):
-            _refuse(problems, raw, int(b))
+            refuse(problems, raw, int(b), Status.TOO_WIDE)
 
 
 def _magnitude(problems: Problems, raw: MckpResult, b: int) -> float:
@@ -56,8 +57,9 @@ def typical(array: np.ndarray, problems: Problems, b: int) -> float:
     return float(np.median(size[wanted])) if wanted.any() else 0.0
 
 
-def _refuse(problems: Problems, raw: MckpResult, b: int) -> None:
-    raw.status[b] = Status.TOO_WIDE
+def refuse(problems: Problems, raw: MckpResult, b: int, status: Status) -> None:
+    """Problem b has no plan, and this status."""
+    raw.status[b] = status
     raw.choice_of(problems, b)[:] = -1
     for x in (raw.multiplier, raw.value, raw.spend, raw.dual_bound, raw.gap, raw.least_budget):
         x[b] = np.nan

@@ -26,6 +26,25 @@ class Problems:
     def count(self) -> int:
         return len(self.budget)
 
+    def some(self, which: np.ndarray) -> Problems:
+        """The problems `which` [any], each with users of its own; an instance that they share stays shared."""
+
+        def pick(x: np.ndarray) -> np.ndarray:
+            shared = x.strides[0] == 0 or len(x) == 1
+            return np.broadcast_to(x[:1], (len(which), *x.shape[1:])) if shared else x[which]
+
+        mask = None if self.mask is None else pick(self.mask)
+        return Problems(
+            pick(self.value), pick(self.cost), mask, self.start[which], self.stop[which], self.budget[which]
+        )
+
+    def rows(self, b: int) -> slice:
+        return slice(int(self.start[b]), int(self.stop[b]))
+
+    def costs(self, b: int, choice: np.ndarray) -> np.ndarray:
+        """[users of problem b] what they cost under a choice."""
+        return np.take_along_axis(self.cost[b, self.rows(b)], choice[:, None].astype(np.intp), axis=1)[:, 0]
+
 
 class MckpResult(NamedTuple):
     """Everything `Plan` shows, one row a problem; a backend fills it in place."""
@@ -78,6 +97,15 @@ class MckpResult(NamedTuple):
     def choice_of(self, problems: Problems, b: int) -> np.ndarray:
         """[users of problem b] int32, a view to write to."""
         return self.choice[0 if problems.segmented else b, int(problems.start[b]) : int(problems.stop[b])]
+
+
+class Contested(NamedTuple):
+    """Users whose best score does not certainly beat the second best by a margin, and the totals of all others."""
+
+    users: np.ndarray  # int32, rising, counted from the first user of the problem
+    choice: np.ndarray  # [N] int32: the others' best; for those users a guess
+    value: int  # of the others at their best, in fixed-point units
+    cost: int
 
 
 class FrontierResult(NamedTuple):

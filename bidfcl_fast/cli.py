@@ -70,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument(
         "--budgets", type=float, nargs="+", metavar="B", help="US$ per person (default: 0.1 0.2 0.4 0.6 0.8 1)"
     )
-    demo.add_argument("--seed", type=_seed, default=0, help="of folds, fits and resampling (default: 0)")
+    demo.add_argument("--seed", type=_whole, default=0, help="of folds, fits and resampling (default: 0)")
     demo.add_argument("--quiet", action="store_true", help="no summary and no progress line")
     _common(demo)
 
@@ -82,8 +82,26 @@ def _parser() -> argparse.ArgumentParser:
         "budgets, choice_at_B, …).",
     )
     allocate.add_argument("input", metavar="IN", help="Parquet or CSV, by its ending")
+    money = allocate.add_mutually_exclusive_group(required=True)
+    money.add_argument("--budget", type=float, nargs="+", action="extend", metavar="B", help="total money")
+    money.add_argument(
+        "--multiplier",
+        type=float,
+        nargs="+",
+        action="extend",
+        metavar="L",
+        help="a price instead: take every step that brings more than L value per unit of money",
+    )
+    allocate.add_argument("--min-spend", type=float, metavar="S", help="spend at least this much of the budget")
     allocate.add_argument(
-        "--budget", type=float, nargs="+", action="extend", required=True, metavar="B", help="total money"
+        "--max-treated", type=_whole, metavar="N", help="at most so many rows get another treatment than the control"
+    )
+    allocate.add_argument(
+        "--control", type=_whole, default=0, metavar="J", help="the treatment that means untreated (default: 0)"
+    )
+    allocate.add_argument("--proven", action="store_true", help="a proven integer optimum instead of a certified plan")
+    allocate.add_argument(
+        "--time-limit", type=float, metavar="S", help="seconds for the proof; then the best plan so far, and its gap"
     )
     allocate.add_argument("--output", required=True, metavar="OUT", help="Parquet or CSV, by its ending")
     allocate.add_argument("--no-fill", action="store_true", help="stop at the first step that does not fit the budget")
@@ -119,8 +137,8 @@ def _count(text: str) -> int:
     return count
 
 
-def _seed(text: str) -> int:
-    seed = int(text)
-    if seed < 0:
+def _whole(text: str) -> int:
+    number = int(text)
+    if number < 0:
         raise argparse.ArgumentTypeError(f"must not be negative, got {text}")
-    return seed
+    return number

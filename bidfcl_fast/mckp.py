@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import math
+import time
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from . import _check, _precision, backends
+from . import _check, _precision, _proven, _treated, _window, backends
 from ._arrays import like
-from .errors import Status
+from .errors import InfeasibleMinSpend, Status
 
 
 @dataclass(frozen=True)
@@ -21,17 +23,19 @@ class Plan:
     choice
         int32 [N], [K, N] or [B, N]: the treatment of each user; -1 where a problem was not solved.
     multiplier
-        The Lagrangian multiplier λ*, value per unit of money: each user gets argmax of value − λ*·cost, ties aside.
+        The Lagrangian multiplier λ*, value per unit of money: each user gets argmax of value − λ*·cost, ties aside. Below 0
+        where `min_spend` forces money out.
     value, spend
         Totals of the plan, each the exact sum, rounded once. `spend` never exceeds the budget.
     dual_bound
-        The LP optimum: no plan within the budget is worth more.
+        No plan within the limits is worth more: the LP optimum, or less where an integer optimum is proven.
     gap
         `dual_bound` − `value`, subtracted before rounding: at least 0 and at most the value of one hull edge.
     least_budget
         The least budget that works, where the budget given is infeasible; else NaN.
     status
-        `Status.SOLVED` or why not; `Status(...).sentence` says it in words.
+        `Status.SOLVED`; above 0, a certified plan that is not what was asked for in full; below 0, why there is no plan.
+        `Status(...).sentence` says it in words.
     stats
         `rows_read`: user rows visited in all; `sweeps`: passes over (part of) the data; `active`: users
         left to the final sort; `backend`: who solved it.
@@ -53,7 +57,7 @@ class Plan:
     def __repr__(self) -> str:
         if not isinstance(self.status, Status):
             return f"Plan({len(self.status)} problems, {int((self.status == 0).sum())} solved)"
-        if self.status is not Status.SOLVED:
+        if self.status < Status.SOLVED:
             return f"Plan({self.status.sentence})"
         return (
             f"Plan(value={self.value:.10g}, spend={self.spend:.10g} of {self.budget:.10g}, "
@@ -64,11 +68,17 @@ class Plan:
 def solve_mckp(
     value: Any,
     cost: Any,
-    budget: Any,
+    budget: Any = None,
     *,
+    multiplier: Any = None,
+    min_spend: Any = None,
+    max_treated: Any = None,
+    control: int = 0,
     mask: Any = None,
     segments: Any = None,
     fill: bool = True,
+    integrality: str = "gap",
+    time_limit: float | None = None,
     warm_start: Any = None,
     backend: str | None = None,
     throw: bool = True,
@@ -79,6 +89,7 @@ def solve_mckp(
 
     The plan is the LP optimum rounded down at its single fractional user, found exactly: all sums are integers
     in fixed point and all comparisons rational, so the same bits come from any number of threads and any backend.
+    docs/constraints.md says more about every limit, with an example.
 
     Parameters
     ----------
@@ -87,18 +98,37 @@ def solve_mckp(
         NumPy, torch or anything with ``__dlpack__`` on the CPU; strides are read as they are.
     budget
         Total money for the N users: a number; [K] with [N, M], for K plans of one instance; [B] with [B, N, M].
+    multiplier
+        A price for money instead of a budget, at least 0, in the shapes of `budget`: every user takes all steps up its hull
+        that bring more than `multiplier` value per unit of money; in other words the largest value − multiplier·cost, ties to the
+        cheaper treatment, then the smaller index. Such a plan is optimal for a budget equal to its spend: hence `dual_bound` =
+        `value` and `gap` = 0. There is no search, so `fill`, `warm_start` have nothing to do.
+    min_spend
+        Spend at least this, and at most the budget: a number, or one for each problem. Where the best plan spends less, money is
+        forced out at a `multiplier` below 0. `dual_bound` is the LP optimum over the window [min_spend, budget].
+    max_treated
+        At most so many users get another treatment than `control`: a number, or one for each problem. Exact where only one
+        of the two limits binds, else refused. `stats` holds `treated`, and `treated_multiplier`: the value of one more
+        treated user where this cap binds (and `multiplier`, the budget's, is 0).
+    control
+        The treatment that means "not treated", for `max_treated`.
     mask
         Bool, the shape of value; False closes a treatment to a user. What stands in a closed cell is ignored.
     segments
         int64 [B+1] with [N, M]: users ``segments[b]:segments[b+1]`` form problem b with ``budget[b]``.
     fill
         After the first step that does not fit, go on down the list (1,024 steps) and take what still fits.
+    integrality
+        "gap": the certified plan. "proven": an integer optimum, with `dual_bound` = `value`; where the proof is out of reach, the
+        best plan found, with its gap and `Status.NOT_PROVEN`.
+    time_limit
+        Seconds for the proof; after them the best plan so far, with its gap and `Status.TIME_LIMIT`.
     warm_start
         A `Plan` or a multiplier near the answer; it changes how fast the plan is found, never the plan.
     backend
         "cpp", "numba" or "reference"; None takes the default of `bidfcl_fast.backends`.
     throw
-        True raises for the first problem that is not solved; False returns all, with `status`.
+        True raises for the first problem that has no plan; False returns all, with `status`.
 
     Returns
     -------
@@ -109,25 +139,60 @@ def solve_mckp(
     ------
     InfeasibleBudget
         If the cheapest plan costs more than the budget; it carries `least_budget`.
+    InfeasibleMinSpend
+        If the dearest plan costs less than `min_spend`; it carries `most_spend`.
+    NotCertified
+        If the window or the two limits are beyond what one multiplier solves exactly; it says which, and what to try.
     ValueError, TypeError
-        For misuse: shapes, dtypes, NaN or infinity, a user with no open treatment, an unknown backend.
+        For misuse: shapes, dtypes, NaN or infinity, a user with no open treatment, an unknown backend, arguments that
+        exclude each other.
     """
-    problems, form = _check.problems(value, cost, budget, mask, segments)
+    start_time = time.monotonic()
+    _check.budget_or_multiplier(budget, multiplier)
+    _check.together(multiplier, min_spend, max_treated, integrality, time_limit)
+    amount, name = (budget, "budget") if multiplier is None else (multiplier, "multiplier")
+    problems, form = _check.problems(value, cost, amount, mask, segments, name)
     module = backends.resolve(backend)
-    start = _warm_multiplier(warm_start, problems.count)
-    raw = module.mckp(problems, fill=bool(fill), warm_start=start)
+    least = _check.least_spends(min_spend, problems)
+    most, control = _check.treated(max_treated, control, problems)
+    extra: dict[str, np.ndarray] = {}
+    if multiplier is None:
+        start = _warm_multiplier(warm_start, problems.count)
+        raw = module.mckp(problems, fill=bool(fill), warm_start=start)
+    else:
+        _check.not_negative("multiplier", problems.budget)
+        raw = module.decide(problems, problems.budget + 0.0)
+        problems = replace(problems, budget=raw.spend)
     _precision.refuse_too_wide(problems, raw)
+    solved = np.flatnonzero(raw.status == Status.SOLVED).tolist()
+    if least is not None:
+        extra["most_spend"] = _window.spend_at_least(problems, raw, least, module, fill=bool(fill))
+    if most is not None:
+        extra["treated"] = np.full(problems.count, -1)
+        extra["treated_multiplier"] = np.full(problems.count, np.nan)
+        for b in solved:
+            limits = _treated.cap(problems, raw, b, int(most[b]), control, module, fill=bool(fill))
+            if limits is not None:
+                extra["treated"][b], extra["treated_multiplier"][b] = limits
+    if integrality == "proven":
+        deadline = math.inf if time_limit is None else start_time + time_limit
+        extra["contested"] = np.zeros(problems.count, np.int64)
+        for b in solved:
+            extra["contested"][b] = _proven.prove(problems, raw, b, module, deadline)
     if throw:
-        for b in np.flatnonzero(raw.status):
-            _check.raise_for(int(raw.status[b]), problems, int(b), float(raw.least_budget[b]), problems.count == 1)
+        for b in np.flatnonzero(raw.status < 0).tolist():
+            where = None if problems.count == 1 else b
+            if least is not None and raw.status[b] == Status.INFEASIBLE_MIN_SPEND:
+                raise InfeasibleMinSpend(float(least[b]), float(extra["most_spend"][b]), where)
+            _check.raise_for(int(raw.status[b]), problems, b, float(raw.least_budget[b]), problems.count == 1)
 
     back = like(value)
-    stats: dict[str, Any] = {name: getattr(raw, name) for name in ("rows_read", "sweeps", "active")}
+    stats: dict[str, Any] = {name: getattr(raw, name) for name in ("rows_read", "sweeps", "active")} | extra
     numbers = {
         name: getattr(raw, name) for name in ("multiplier", "value", "spend", "dual_bound", "gap", "least_budget")
     }
     if form == "one":
-        stats = {name: int(x[0]) for name, x in stats.items()}
+        stats = {name: x[0].item() for name, x in stats.items()}
         stats["backend"] = module.__name__.rpartition(".")[2]
         scalars = {name: float(x[0]) for name, x in numbers.items()}
         status = Status(int(raw.status[0]))

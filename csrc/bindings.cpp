@@ -49,26 +49,42 @@ bidfcl::Problems problems_of(int dtype, const py::tuple& value, const py::tuple&
   return p;
 }
 
+bidfcl::Plans plans_of(std::int64_t choice_stride, Address choice, Address multiplier, Address value, Address spend,
+                       Address dual_bound, Address gap, Address least_budget, Address value_unit, Address cost_unit,
+                       Address status, Address rows_read, Address sweeps, Address active) {
+  return {pointer<std::int32_t>(choice), choice_stride,
+          pointer<double>(multiplier),   pointer<double>(value),
+          pointer<double>(spend),        pointer<double>(dual_bound),
+          pointer<double>(gap),          pointer<double>(least_budget),
+          pointer<double>(value_unit),   pointer<double>(cost_unit),
+          pointer<std::int32_t>(status), pointer<std::int64_t>(rows_read),
+          pointer<std::int64_t>(sweeps), pointer<std::int64_t>(active)};
+}
+
 }  // namespace
 
 PYBIND11_MODULE(_C, m) {
   m.doc() = "C++ kernels of bidfcl_fast; call them through the backends.";
   py::class_<bidfcl::Problems>(m, "Problems").def(py::init(&problems_of));
 
-  m.def("mckp",
-        [](const bidfcl::Problems& problems, bool fill, int threads, std::int64_t choice_stride, Address choice,
-           Address multiplier, Address value, Address spend, Address dual_bound, Address gap, Address least_budget,
-           Address value_unit, Address cost_unit, Address status, Address rows_read, Address sweeps, Address active) {
-          const bidfcl::Plans plans{pointer<std::int32_t>(choice), choice_stride,
-                                    pointer<double>(multiplier),   pointer<double>(value),
-                                    pointer<double>(spend),        pointer<double>(dual_bound),
-                                    pointer<double>(gap),          pointer<double>(least_budget),
-                                    pointer<double>(value_unit),   pointer<double>(cost_unit),
-                                    pointer<std::int32_t>(status), pointer<std::int64_t>(rows_read),
-                                    pointer<std::int64_t>(sweeps), pointer<std::int64_t>(active)};
-          py::gil_scoped_release nogil;
-          bidfcl::mckp(problems, {fill, threads}, plans);
-        });
+  py::class_<bidfcl::Plans>(m, "Plans").def(py::init(&plans_of));
+
+  m.def("mckp", [](const bidfcl::Problems& problems, bool fill, int threads, const bidfcl::Plans& plans) {
+    py::gil_scoped_release nogil;
+    bidfcl::mckp(problems, {fill, threads}, plans);
+  });
+
+  m.def("decide", [](const bidfcl::Problems& problems, Address multiplier, int threads, const bidfcl::Plans& plans) {
+    py::gil_scoped_release nogil;
+    bidfcl::decide(problems, pointer<const double>(multiplier), threads, plans);
+  });
+  m.def("contested", [](const bidfcl::Problems& problems, double multiplier, double margin, double value_unit,
+                        double cost_unit, int threads, Address choice, Address users, Address totals) {
+    py::gil_scoped_release nogil;
+    return bidfcl::contested(problems, multiplier, margin, value_unit, cost_unit, threads,
+                             pointer<std::int32_t>(choice), pointer<std::int32_t>(users),
+                             pointer<std::int64_t>(totals));
+  });
 
   m.def("frontier_new", [](const bidfcl::Problems& problems, int threads) {
     py::gil_scoped_release nogil;

@@ -50,6 +50,17 @@ struct Plans {
 // Solves every problem; throws std::bad_alloc and nothing else.
 void mckp(const Problems& problems, const MckpOptions& options, const Plans& plans);
 
+// Every user of problem b takes all hull edges steeper than multiplier[b] (finite, at least 0). Fills `plans` like
+// mckp.
+void decide(const Problems& problems, const double* multiplier, int threads, const Plans& plans);
+
+// The users of problem 0 whose best score at `multiplier` is not certain to beat their second best by more than
+// `margin`, in rising order: `users` has room for all. `choice` [N]: everybody's best there, for those users a guess.
+// The units are those of the problem's plan. `totals` [4]: value and cost of all other users at their best, exactly,
+// each as high and low with high·2^32 + low units. Returns how many.
+std::int64_t contested(const Problems& problems, double multiplier, double margin, double value_unit, double cost_unit,
+                       int threads, std::int32_t* choice, std::int32_t* users, std::int64_t* totals);
+
 // The breakpoints of problem 0's LP frontier. The arrays belong to the handle.
 struct FrontierArrays {
   int status;

@@ -101,6 +101,54 @@ def test_no_fill(tmp_path, capsys):
     assert spent[1] == bf.solve_mckp(VALUE, COST, 5.0, fill=False, backend="reference").spend
 
 
+def _plan(capsys, source, out, *args):
+    assert bidfcl("allocate", source, "--output", out, "--json", "--backend", "reference", *args) == 0
+    return json.loads(capsys.readouterr().out)["plans"]
+
+
+def test_a_multiplier_instead_of_a_budget(source, tmp_path, capsys):
+    out = tmp_path / "out.parquet"
+    (plan,) = _plan(capsys, source, out, "--multiplier", 1)
+    assert (plan["value"], plan["spend"], plan["budget"], plan["gap"]) == (21, 9, 9, 0)
+    assert parquet.read_table(out)["choice"].to_pylist() == [1, 2, 1, 2]
+    plans = _plan(capsys, source, out, "--multiplier", 0, 1)
+    assert [p["multiplier"] for p in plans] == [0, 1]
+    assert "choice_at_1" in parquet.read_table(out).column_names
+    assert bidfcl("allocate", source, "--multiplier", 1, "--output", out) == 0
+    assert "  multiplier 1: value 21, spend 9, at most 0 below the optimum\n" in capsys.readouterr().out
+
+
+def test_limits_beside_the_budget(source, tmp_path, capsys):
+    out = tmp_path / "out.parquet"
+    (plan,) = _plan(capsys, source, out, "--budget", 100, "--max-treated", 2)
+    assert (plan["value"], plan["treated"]) == (13, 2)
+    (plan,) = _plan(capsys, source, out, "--budget", 4, "--max-treated", 3, "--control", 1)
+    assert plan["treated"] <= 3
+    (plan,) = _plan(capsys, source, out, "--budget", 12, "--min-spend", 12)
+    assert (plan["value"], plan["spend"]) == (24, 12)
+    (plan,) = _plan(capsys, source, out, "--budget", 9, "--proven", "--time-limit", 60)
+    assert (plan["value"], plan["dual_bound"], plan["status"]) == (21, 21, 0)
+
+
+def test_a_proof_out_of_time_says_so(source, tmp_path, capsys):
+    out = tmp_path / "out.parquet"
+    args = ["allocate", source, "--budget", 5, "--output", out, "--no-fill", "--proven", "--time-limit", 0]
+    assert bidfcl(*args) == 0
+    assert "the time limit came before the proof" in capsys.readouterr().out
+
+
+def test_limits_that_cannot_be_met(source, tmp_path, capsys):
+    out = tmp_path / "out.parquet"
+    args = ["allocate", source, "--output", out]
+    assert "most that can be spent" in fails(capsys, *args, "--budget", 100, "--min-spend", 99)
+    assert "bind at once" in fails(capsys, *args, "--budget", 4, "--max-treated", 2)
+    assert "not allowed with" in fails(capsys, *args, "--budget", 4, "--multiplier", 2, code=2)
+    assert "--budget --multiplier is required" in fails(capsys, *args, code=2)
+    assert "must not be negative" in fails(capsys, *args, "--budget", 4, "--max-treated", -1, code=2)
+    assert "exclude each other" in fails(capsys, *args, "--multiplier", 4, "--min-spend", 1)
+    assert leftovers(tmp_path) == ["in.parquet"]
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_float32_stays(tmp_path, dtype):
     path, out = tmp_path / "in.parquet", tmp_path / "out.parquet"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .. import _native
-from .._problems import FrontierResult, MckpResult, Problems
+from .._problems import Contested, FrontierResult, MckpResult, Problems
 from . import threads
 
 
@@ -30,6 +30,14 @@ def describe() -> str:
 
 def mckp(problems: Problems, *, fill: bool, warm_start: np.ndarray | None = None) -> MckpResult:
     return _native.mckp(problems, fill, threads(), warm_start)
+
+
+def decide(problems: Problems, multiplier: np.ndarray) -> MckpResult:
+    return _native.decide(problems, multiplier, threads())
+
+
+def contested(problems: Problems, multiplier: float, margin: float, units: tuple[float, float]) -> Contested:
+    return _native.contested(problems, multiplier, margin, units, threads())
 
 
 def frontier(problems: Problems) -> FrontierResult:

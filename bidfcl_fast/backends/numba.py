@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numba
 import numpy as np
 
-from .._problems import FrontierResult, MckpResult, Problems
+from .._problems import Contested, FrontierResult, MckpResult, Problems
 from .._spec import FILL_WINDOW
 from ..errors import Status
 from . import numba_kernels as kernels
@@ -564,6 +564,18 @@ def mckp(problems: Problems, *, fill: bool, warm_start: np.ndarray | None = None
         solver = Solver(one, largest, rounded, fill, threads)
         solver.run(out, b, float(problems.budget[b]), out.choice_of(problems, b), start)
     return out
+
+
+def decide(problems: Problems, multiplier: np.ndarray) -> MckpResult:
+    from . import numba_decide  # which stands on this module
+
+    return numba_decide.decide(problems, multiplier)
+
+
+def contested(problems: Problems, multiplier: float, margin: float, units: tuple[float, float]) -> Contested:
+    from . import numba_decide
+
+    return numba_decide.contested(problems, multiplier, margin, units)
 
 
 def frontier(problems: Problems) -> FrontierResult:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .._problems import FrontierResult, MckpResult, Problems
+from .._problems import Contested, FrontierResult, MckpResult, Problems
 from .._spec import FILL_WINDOW, FIXED_POINT_BITS
 from ..errors import Status
 
@@ -170,6 +170,47 @@ def mckp(problems: Problems, *, fill: bool, warm_start: np.ndarray | None = None
         out.dual_bound[b], out.gap[b] = up(bound * unit_v), up((bound - value) * unit_v)
         out.rows_read[b], out.sweeps[b], out.active[b] = len(values), 1, len(values)
     return out
+
+
+def decide(problems: Problems, multiplier: np.ndarray) -> MckpResult:
+    """Every user takes all hull edges steeper than the multiplier of its problem."""
+    out = MckpResult.empty(problems)
+    for b in range(problems.count):
+        out.multiplier[b] = multiplier[b]
+        out.status[b] = status = _status(problems, b)
+        if status is not Status.SOLVED:
+            continue
+        values, costs, open_, unit_v, unit_c, _ = _quantised(problems, b)
+        out.value_unit[b], out.cost_unit[b] = (
+            float(unit) if any(map(any, rows)) else 0.0 for unit, rows in ((unit_v, values), (unit_c, costs))
+        )
+        at = Fraction(float(multiplier[b])) * unit_c / unit_v
+        choice = []
+        for i in range(len(values)):
+            choice.append(cheapest(values[i], costs[i], open_[i]))
+            for e in hull(i, values[i], costs[i], open_[i]):
+                if e.slope > at:
+                    choice[i] = e.stop
+        value = sum(values[i][j] for i, j in enumerate(choice)) * unit_v
+        out.choice_of(problems, b)[:] = choice
+        out.value[b], out.spend[b] = near(value), near(sum(costs[i][j] for i, j in enumerate(choice)) * unit_c)
+        out.dual_bound[b], out.gap[b] = up(value), 0.0
+        out.rows_read[b], out.sweeps[b], out.active[b] = len(values), 1, len(values)
+    return out
+
+
+def contested(problems: Problems, multiplier: float, margin: float, units: tuple[float, float]) -> Contested:
+    """Users of problem 0 whose best score at the multiplier does not beat the second best by more than the margin."""
+    values, costs, open_, unit_v, unit_c, _ = _quantised(problems, 0)
+    users, choice, value, cost = [], [], 0, 0
+    for i, points in enumerate(open_):
+        scores = sorted((values[i][j] * unit_v - Fraction(multiplier) * costs[i][j] * unit_c, j) for j in points)
+        choice.append(scores[-1][1])
+        if len(scores) > 1 and scores[-1][0] - scores[-2][0] <= Fraction(margin):
+            users.append(i)
+        else:
+            value, cost = value + values[i][scores[-1][1]], cost + costs[i][scores[-1][1]]
+    return Contested(np.array(users, np.int32), np.array(choice, np.int32), value, cost)
 
 
 def frontier(problems: Problems) -> FrontierResult:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from .. import tables
+from ..errors import Status
 from ..mckp import solve_mckp
 from ..progress import Progress
 
@@ -19,20 +20,31 @@ def run(args: argparse.Namespace) -> None:
     source, target = Path(args.input), Path(args.output)
     tables.format_of(target)
     tables.check_output(target, source)
-    budgets = list(dict.fromkeys(args.budget))
-    several = len(budgets) > 1
+    given = "budget" if args.multiplier is None else "multiplier"
+    amounts = list(dict.fromkeys(getattr(args, given)))
+    several = len(amounts) > 1
 
     with Progress(f"reading {source.name}") as line:
         table = tables.read(source)
         value, cost = tables.value_and_cost(table)
-        names = [_names(b, several) for b in budgets]
+        names = [_names(b, several) for b in amounts]
         taken = set(tables.key_columns(table)) & {name for triple in names for name in triple}
         if taken:
             raise ValueError(f"{source}: already has a column {sorted(taken)[0]}, which the output adds; rename it")
         line.step(f"allocating {len(value):,} rows")
+        money: dict[str, Any] = {given: np.array(amounts) if several else amounts[0]}
         start = time.perf_counter()
         plan = solve_mckp(
-            value, cost, np.array(budgets) if several else budgets[0], fill=not args.no_fill, backend=args.backend
+            value,
+            cost,
+            **money,
+            min_spend=args.min_spend,
+            max_treated=args.max_treated,
+            control=args.control,
+            fill=not args.no_fill,
+            integrality="proven" if args.proven else "gap",
+            time_limit=args.time_limit,
+            backend=args.backend,
         )
         seconds = time.perf_counter() - start
         line.step(f"writing {target.name}")
@@ -44,17 +56,21 @@ def run(args: argparse.Namespace) -> None:
                 out = out.append_column(name, [column])
         tables.write(target, out)
 
-    plans = [_numbers(plan, k, several, b) for k, b in enumerate(budgets)]
+    plans = [_numbers(plan, k, several) for k in range(len(amounts))]
     if args.json:
         done = {"rows": len(value), "treatments": value.shape[1], "seconds": seconds, "output": str(target)}
         print(json.dumps({**done, "backend": plan.stats["backend"], "plans": plans}, indent=2))
         return
     print(f"{len(value):,} rows, {value.shape[1]} treatments, backend {plan.stats['backend']}, {1000 * seconds:.1f} ms")
     for p in plans:
+        first = f"multiplier {p['multiplier']:,.10g}" if given == "multiplier" else f"budget {p['budget']:,.10g}"
+        last = "" if given == "multiplier" else f", multiplier {p['multiplier']:.6g}"
         print(
-            f"  budget {p['budget']:,.10g}: value {p['value']:,.10g}, spend {p['spend']:,.10g}, "
-            f"at most {p['gap']:.3g} below the optimum, multiplier {p['multiplier']:.6g}"
+            f"  {first}: value {p['value']:,.10g}, spend {p['spend']:,.10g}, "
+            f"at most {p['gap']:.3g} below the optimum{last}"
         )
+        if p["status"] != Status.SOLVED:
+            print(f"    {Status(p['status']).sentence}")
     print(f"written: {target}")
 
 
@@ -63,9 +79,13 @@ def _names(budget: float, several: bool) -> tuple[str, str, str]:
     return f"choice{end}", f"value{end}", f"cost{end}"
 
 
-def _numbers(plan: Any, k: int, several: bool, budget: float) -> dict[str, float]:
-    out = {"budget": budget}
-    for name in ("value", "spend", "dual_bound", "gap", "multiplier"):
-        number = getattr(plan, name)
-        out[name] = float(number[k] if several else number)
+def _numbers(plan: Any, k: int, several: bool) -> dict[str, Any]:
+    def one(x: Any) -> Any:
+        return x[k] if several else x
+
+    names = ("budget", "value", "spend", "dual_bound", "gap", "multiplier")
+    out: dict[str, Any] = {name: float(one(getattr(plan, name))) for name in names}
+    out["status"] = int(one(plan.status))
+    if "treated" in plan.stats:
+        out["treated"] = int(one(plan.stats["treated"]))
     return out

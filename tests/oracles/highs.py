@@ -1,9 +1,9 @@
-"""The LP relaxation as HiGHS sees it: a sparse matrix and no idea of a hull."""
+"""The LP relaxation and the integer program as HiGHS sees them: a sparse matrix and no idea of a hull."""
 
 from __future__ import annotations
 
 import numpy as np
-from scipy.optimize import linprog
+from scipy.optimize import LinearConstraint, linprog, milp
 from scipy.sparse import coo_array
 
 _TIGHT = {"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10}
@@ -29,3 +29,21 @@ def lp_value(value, cost, budget: float, mask=None) -> float:
     )
     assert found.status == 0, found.message
     return -float(found.fun) * v_scale
+
+
+def integer_value(value, cost, budget: float) -> float:
+    """The integer optimum, for whole numbers small enough that tolerances cannot blur it."""
+    v, c = np.asarray(value, np.float64), np.asarray(cost, np.float64)
+    n, m = v.shape
+    one_each = coo_array((np.ones(n * m), (np.repeat(np.arange(n), m), np.arange(n * m))), shape=(n, n * m)).tocsr()
+    found = milp(
+        -v.ravel(),
+        integrality=np.ones(n * m),
+        bounds=(0, 1),
+        constraints=[LinearConstraint(c.reshape(1, -1), ub=budget), LinearConstraint(one_each, 1, 1)],
+        options={"mip_rel_gap": 0},
+    )
+    assert found.status == 0, found.message
+    choice = found.x.reshape(n, m).argmax(axis=1)
+    assert c[np.arange(n), choice].sum() <= budget
+    return float(v[np.arange(n), choice].sum())

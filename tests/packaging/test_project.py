@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import importlib.metadata
 import re
 import subprocess
@@ -79,6 +80,11 @@ def test_python_in_documents_runs(name):
     assert blocks
     done = subprocess.run([sys.executable, "-c", "\n".join(blocks)], capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr
+
+
+def test_examples_in_documents_print_what_they_say():
+    found = doctest.testfile(str(ROOT / "docs" / "constraints.md"), module_relative=False, encoding="utf-8")
+    assert found.attempted > 10 and found.failed == 0
 
 
 # Each pattern is written so that it does not match itself.

@@ -43,6 +43,17 @@ def test_published(row, fast):
     np.testing.assert_array_equal(plans[0].choice, plans[1].choice)
 
 
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row.file}-{row.resource}")
+def test_published_optimum_is_proven(row, fast):
+    value, cost, mask, budget = mmkp.load(row)
+    plan = bf.solve_mckp(value, cost, budget, mask=mask, integrality="proven", backend=fast)
+    assert plan.status is bf.Status.SOLVED
+    assert plan.value == plan.dual_bound == row.optimum and plan.gap == 0
+    rows = np.arange(len(value))
+    assert plan.value == value[rows, plan.choice].sum()
+    assert plan.spend == cost[rows, plan.choice].sum() <= budget
+
+
 @pytest.mark.parametrize("row", ROWS[::24], ids=lambda row: f"{row.file}-{row.resource}")
 def test_published_on_the_reference(row):
     expected = _check(row, "reference", np.float64)
