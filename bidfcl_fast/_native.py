@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ._decisions import Decisions, Total, stray_treatment
 from ._problems import FrontierResult, MckpResult, Problems
 from .errors import Status
 
@@ -76,3 +77,83 @@ def frontier(problems: Problems, threads: int) -> FrontierResult:
     finally:
         c.frontier_free(handle)
     return FrontierResult(Status(status), *arrays)
+
+
+# --- Decision losses --------------------------------------------------------------------------------------------------
+
+_STORAGE = {"float32": 0, "float64": 1, "float16": 2, "bfloat16": 3}
+
+
+def _strided(x: Any) -> tuple[int, ...] | None:
+    """(address, strides in elements) of a NumPy array or a torch tensor."""
+    if x is None:
+        return None
+    if isinstance(x, np.ndarray):
+        size = x.itemsize
+        return (x.ctypes.data, *(s // size for s in x.strides))
+    return (x.data_ptr(), *x.stride())
+
+
+def _start(x: Any) -> tuple[int] | None:
+    if x is None:
+        return None
+    return (x.ctypes.data,) if isinstance(x, np.ndarray) else (x.data_ptr(),)
+
+
+def _whole(x: Any) -> Any:
+    return _readable(x) if isinstance(x, np.ndarray) else x
+
+
+def _storage(x: Any) -> int:
+    return _STORAGE[str(x.dtype).removeprefix("torch.")]
+
+
+def decision_loss(d: Decisions, order: int, threads: int, value_out: Any, cost_out: Any) -> np.ndarray:
+    """Totals [B, K, 5]; writes value_out and cost_out [B, N, M], contiguous arrays of value's dtype, past order 0."""
+    count, users, items = d.value.shape
+    totals = np.empty((count, d.multiplier.shape[1], len(Total)))
+    value, cost, mask = _whole(d.value), _whole(d.cost), _whole(d.mask)
+    arrays = (
+        _strided(value),
+        _strided(cost),
+        _strided(mask),
+        _strided(d.treatment),
+        _strided(d.weight),
+        _strided(d.outcome),
+        _strided(d.cost_outcome),
+        _start(d.multiplier),
+        _start(d.price),
+        _start(d.turn),
+        _start(d.scale),
+        _strided(d.value_turn),
+        _strided(d.cost_turn),
+        _start(value_out),
+        _start(cost_out),
+        (totals.ctypes.data,),
+    )
+    rule = d.rule
+    astray = module().decision_loss(
+        order,
+        _storage(value),
+        threads,
+        arrays,
+        (count, users, items, totals.shape[1]),
+        (rule.family, rule.temperature, rule.bound, rule.window),
+    )
+    if astray:
+        raise stray_treatment(d.treatment, items)
+    return totals
+
+
+def received_intervals(value: np.ndarray, cost: np.ndarray, treatment: np.ndarray, threads: int) -> np.ndarray:
+    """[2, N] float64: where λ makes the treatment received the decision, low <= λ < high; equal where it never is."""
+    out = np.empty((2, len(treatment)))
+    value, cost = _readable(value), _readable(cost)
+    # One problem: strides along B are never used.
+    grids = [(x.ctypes.data, 0, *(s // x.itemsize for s in x.strides)) for x in (value, cost)]
+    arrays = (*grids, None, (treatment.ctypes.data, 0, treatment.strides[0] // 8), *[None] * 12)
+    sizes = (1, *value.shape, 1)
+    rule = (0, 1.0, 0.0, False)
+    if module().received_intervals(_storage(value), threads, arrays, sizes, rule, out[0].ctypes.data, out[1].ctypes.data):
+        raise stray_treatment(treatment, value.shape[1])
+    return out

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from .. import _native
+from .._decisions import Decisions, Order
 from .._problems import FrontierResult, MckpResult, Problems
 from . import threads
 
@@ -34,3 +37,11 @@ def mckp(problems: Problems, *, fill: bool, warm_start: np.ndarray | None = None
 
 def frontier(problems: Problems) -> FrontierResult:
     return _native.frontier(problems, threads())
+
+
+def decision_loss(d: Decisions, order: Order, value_out: Any = None, cost_out: Any = None) -> np.ndarray:
+    return _native.decision_loss(d, order, threads(), value_out, cost_out)
+
+
+def received_intervals(value: np.ndarray, cost: np.ndarray, treatment: np.ndarray) -> np.ndarray:
+    return _native.received_intervals(value, cost, treatment, threads())
