@@ -187,32 +187,68 @@ class OneMultiplier {
   Sums<T>& sums_;
 };
 
-// The users of a run that can add something, by index, with their two labels; how many, and how many treatments are
-// out of range.
+// The users of a run that can add something, with treatment and two labels each.
+template <class T>
 struct Listed {
-  int count;
-  std::int64_t astray;
+  std::int32_t *user, *received;
+  T *value_label, *cost_label;
+  int count = 0;
+  std::int64_t astray = 0;  // treatments out of range
+
+  BIDFCL_HD void keep(std::int64_t k, bool counts) {  // entry k moves to the end of what is kept
+    user[count] = user[k];
+    received[count] = received[k];
+    value_label[count] = value_label[k];
+    cost_label[count] = cost_label[k];
+    count += counts;
+  }
 };
 
+// weight·label for a run; side by side is a loop of its own, since only that becomes vector code.
 template <class T>
-Listed list_users(const LossJob<T>& job, std::int64_t begin, std::int64_t end, std::int32_t* user, std::int32_t* received,
-                  T* value_label, T* cost_label) {
-  Listed out{0, 0};
-  for (std::int64_t i = begin; i < end; ++i) {
-    const std::int64_t t = job.treatment[i * job.treatment_stride];
-    const T w = job.weight[i], y = w * job.outcome[i], x = w * job.cost_outcome[i];
-    out.astray += static_cast<std::uint64_t>(t) >= static_cast<std::uint64_t>(job.items);
-    bool counts = (y != 0) | (x != 0);
-    // A treatment closed to a user cannot be decided: the row is constant.
-    if (job.open.data != nullptr && counts && t >= 0 && t < job.items)
-      counts = *element<std::uint8_t>(job.open, i, t) != 0;
-    user[out.count] = static_cast<std::int32_t>(i);
-    received[out.count] = static_cast<std::int32_t>(t);
-    value_label[out.count] = y;
-    cost_label[out.count] = x;
-    out.count += counts;
+BIDFCL_HD void weigh(const Labels<T>& weight, const Labels<T>& label, std::int64_t begin, std::int64_t n, T* out) {
+  if (label.data == nullptr) {
+    std::memset(out, 0, static_cast<std::size_t>(n) * sizeof(T));
+  } else if (weight.stride == 1 && label.stride == 1) {
+    const T *w = weight.data + begin, *y = label.data + begin;
+    for (std::int64_t k = 0; k < n; ++k) out[k] = w[k] * y[k];
+  } else {
+    for (std::int64_t k = 0; k < n; ++k) out[k] = weight[begin + k] * label[begin + k];
   }
-  return out;
+}
+
+template <class T>
+void list_users(const LossJob<T>& job, std::int64_t begin, std::int64_t end, Listed<T>& out) {
+  const std::int64_t n = end - begin;
+  weigh(job.weight, job.outcome, begin, n, out.value_label);
+  weigh(job.weight, job.cost_outcome, begin, n, out.cost_label);
+  std::int32_t astray = 0;
+  const std::int64_t* treatment = job.treatment + begin * job.treatment_stride;
+  const auto read = [&](std::int64_t k, std::int64_t t) {
+    out.received[k] = static_cast<std::int32_t>(t);
+    astray += (t < 0) | (t >= job.items);
+  };
+  if (job.treatment_stride == 1)
+    for (std::int64_t k = 0; k < n; ++k) read(k, treatment[k]);
+  else
+    for (std::int64_t k = 0; k < n; ++k) read(k, treatment[k * job.treatment_stride]);
+  out.astray = astray;
+  if (astray > 0) return;
+  std::int32_t silent = 0;
+  for (std::int64_t k = 0; k < n; ++k) {
+    out.user[k] = static_cast<std::int32_t>(begin + k);
+    silent += (out.value_label[k] == 0) & (out.cost_label[k] == 0);
+  }
+  out.count = static_cast<int>(n);
+  if (silent == 0 && job.open.data == nullptr) return;
+  out.count = 0;
+  for (std::int64_t k = 0; k < n; ++k) {
+    bool counts = (out.value_label[k] != 0) | (out.cost_label[k] != 0);
+    // A treatment closed to a user cannot be decided: the row is constant.
+    if (counts && job.open.data != nullptr)
+      counts = *element<std::uint8_t>(job.open, begin + k, out.received[k]) != 0;
+    out.keep(k, counts);
+  }
 }
 
 template <class S>
@@ -228,14 +264,14 @@ void clear_others(void* out, std::int64_t begin, std::int64_t end, int items, co
 
 template <class T, class S, LossOrder Order>
 std::int64_t loss_rows(const LossJob<T>& job, std::int64_t begin, std::int64_t end, double* totals, void* scratch) {
-  using L = Lanes<T>;
-  constexpr int W = L::count;
+  constexpr int W = Lanes<T>::count;
   const int items = job.items;
   Cutter cut(scratch);
-  std::int32_t* user = cut.take<std::int32_t>(kLossRows + W);
-  std::int32_t* received = cut.take<std::int32_t>(kLossRows + W);
-  T* value_label = cut.take<T>(kLossRows + W);
-  T* cost_label = cut.take<T>(kLossRows + W);
+  Listed<T> listed;
+  listed.user = cut.take<std::int32_t>(kLossRows + W);
+  listed.received = cut.take<std::int32_t>(kLossRows + W);
+  listed.value_label = cut.take<T>(kLossRows + W);
+  listed.cost_label = cut.take<T>(kLossRows + W);
   Sums<T>* sums = cut.take<Sums<T>>(job.multipliers);
   for (int k = 0; k < job.multipliers; ++k) sums[k] = Sums<T>{};
   Columns<T> at;
@@ -244,23 +280,24 @@ std::int64_t loss_rows(const LossJob<T>& job, std::int64_t begin, std::int64_t e
     *column = cut.take<Pack<T>>(items + 4);
   at.tile = reinterpret_cast<T*>(cut.take<Pack<T>>(items + 4));
 
-  const Listed listed = list_users(job, begin, end, user, received, value_label, cost_label);
+  list_users(job, begin, end, listed);
   if (listed.astray > 0) return listed.astray;
   if constexpr (Order != LossOrder::kValue)
     if (listed.count < end - begin) {
-      clear_others<S>(job.value_out, begin, end, items, user, listed.count);
-      clear_others<S>(job.cost_out, begin, end, items, user, listed.count);
+      clear_others<S>(job.value_out, begin, end, items, listed.user, listed.count);
+      clear_others<S>(job.cost_out, begin, end, items, listed.user, listed.count);
     }
 
   const T never = -std::numeric_limits<T>::infinity();
   for (int done = 0; done < listed.count; done += W) {
     const int users = listed.count - done < W ? listed.count - done : W;
     for (int l = users; l < W; ++l) {  // idle lanes: the last user again, of no weight
-      user[done + l] = user[done + users - 1];
-      received[done + l] = received[done + users - 1];
-      value_label[done + l] = cost_label[done + l] = 0;
+      listed.user[done + l] = listed.user[done + users - 1];
+      listed.received[done + l] = listed.received[done + users - 1];
+      listed.value_label[done + l] = listed.cost_label[done + l] = 0;
     }
-    const std::int32_t* who = user + done;
+    const std::int32_t* user = listed.user + done;
+    const Who who{user, users, users == W && user[W - 1] - user[0] == W - 1};
     load_rows<S, T>(job.value, job.open, never, who, items, at.tile, at.value);
     load_rows<S, T>(job.cost, job.open, T{}, who, items, at.tile, at.cost);
     if constexpr (Order == LossOrder::kHessian) {
@@ -268,18 +305,19 @@ std::int64_t loss_rows(const LossJob<T>& job, std::int64_t begin, std::int64_t e
       load_rows<S, T>(job.cost_turn, job.open, T{}, who, items, at.tile, at.cost_turn);
     }
     Pack<T> y, x;
-    std::memcpy(&y, value_label + done, sizeof y);
-    std::memcpy(&x, cost_label + done, sizeof x);
-    IntPack<T> t;
-    for (int l = 0; l < W; ++l) t[l] = received[done + l];
+    std::memcpy(&y, listed.value_label + done, sizeof y);
+    std::memcpy(&x, listed.cost_label + done, sizeof x);
+    typedef std::int32_t Narrow __attribute__((vector_size(W * 4)));
+    Narrow t;
+    std::memcpy(&t, listed.received + done, sizeof t);
+    const IntPack<T> received = __builtin_convertvector(t, IntPack<T>);
     for (int k = 0; k < job.multipliers; ++k) {
       OneMultiplier<T, Order> one(job, k, sums[k]);
-      one.take(at, items, t, y, x, k == 0);
+      one.take(at, items, received, y, x, k == 0);
     }
     if constexpr (Order != LossOrder::kValue) {
-      const bool neighbours = users == W && who[W - 1] - who[0] == W - 1;
-      store_rows<S, T>(job.value_out, who, users, neighbours, job.stream, items, at.tile, at.value_out);
-      store_rows<S, T>(job.cost_out, who, users, neighbours, job.stream, items, at.tile, at.cost_out);
+      store_rows<S, T>(job.value_out, who, job.stream, items, at.tile, at.value_out);
+      store_rows<S, T>(job.cost_out, who, job.stream, items, at.tile, at.cost_out);
     }
   }
   for (int k = 0; k < job.multipliers; ++k) sums[k].finish(totals + static_cast<std::int64_t>(k) * kLossTotals);

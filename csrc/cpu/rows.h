@@ -71,36 +71,67 @@ BIDFCL_HD const S* element(const Grid& grid, std::int64_t user, std::int64_t ite
   return static_cast<const S*>(grid.data) + user * grid.row + item * grid.item;
 }
 
-// columns[j] = treatment j of every lane's user. `tile` has room for W rows of `items` numbers and a quad more.
-// `closed` stands in the cells that `open` closes.
+// A pack of users.
+struct Who {
+  const std::int32_t* user;  // [W]; idle lanes repeat one
+  int users;
+  bool neighbours;  // all lanes taken, by consecutive users
+};
+
+// Row by row into a tile, whatever the storage. `closed` stands in the cells that `open` closes.
 template <class S, class T>
-BIDFCL_HD void load_rows(const Grid& grid, const Grid& open, T closed, const std::int32_t* user, int items, T* tile,
+BIDFCL_HD void fill_tile(const Grid& grid, const Grid& open, T closed, const Who& who, int items, T* tile) {
+  constexpr int W = Lanes<T>::count;
+  if (grid.item == 1 && open.data == nullptr && who.neighbours && grid.row == items) {
+    const S* from = element<S>(grid, who.user[0], 0);
+    for (int k = 0; k < W * items; ++k) tile[k] = to_number(from[k]);
+    return;
+  }
+  for (int l = 0; l < W; ++l) {
+    const S* from = element<S>(grid, who.user[l], 0);
+    T* to = tile + static_cast<std::int64_t>(l) * items;
+    if (grid.item == 1)
+      for (int j = 0; j < items; ++j) to[j] = to_number(from[j]);
+    else
+      for (int j = 0; j < items; ++j) to[j] = to_number(from[j * grid.item]);
+    if (open.data != nullptr)
+      for (int j = 0; j < items; ++j)
+        if (*element<std::uint8_t>(open, who.user[l], j) == 0) to[j] = closed;
+  }
+}
+
+// Every quad of a row; the last reaches back rather than past the end, but in a tile, which has room past its end.
+template <class T, class Visit>
+BIDFCL_HD void each_quad(int items, const Visit& visit) {
+  constexpr int quad = Lanes<T>::quad;
+  for (int done = 0; done < items; done += quad)
+    visit(done + quad <= items || items < quad ? done : items - quad);
+}
+
+// columns[j] = treatment j of every lane's user. `tile` has room for W rows of `items` numbers and a quad more.
+template <class S, class T>
+BIDFCL_HD void load_rows(const Grid& grid, const Grid& open, T closed, const Who& who, int items, T* tile,
                          Pack<T>* columns) {
-  constexpr int W = Lanes<T>::count, quad = Lanes<T>::quad;
-  const bool direct = sizeof(S) == sizeof(T) && grid.item == 1 && open.data == nullptr && items >= quad;
-  if (!direct) {
-    for (int l = 0; l < W; ++l) {
-      const S* from = element<S>(grid, user[l], 0);
-      T* to = tile + static_cast<std::int64_t>(l) * items;
-      if (grid.item == 1)
-        for (int j = 0; j < items; ++j) to[j] = to_number(from[j]);
-      else
-        for (int j = 0; j < items; ++j) to[j] = to_number(from[j * grid.item]);
-      if (open.data != nullptr)
-        for (int j = 0; j < items; ++j)
-          if (*element<std::uint8_t>(open, user[l], j) == 0) to[j] = closed;
+  if constexpr (sizeof(S) == sizeof(T)) {
+    if (grid.item == 1 && open.data == nullptr && items >= Lanes<T>::quad) {
+      const T* data = static_cast<const T*>(grid.data);
+      if (who.neighbours) {
+        const T* first_row = data + who.user[0] * grid.row;
+        each_quad<T>(items, [&](int first) {
+          load_columns([&](int l) { return first_row + l * grid.row + first; }, columns + first);
+        });
+      } else {
+        each_quad<T>(items, [&](int first) {
+          load_columns([&](int l) { return data + who.user[l] * grid.row + first; }, columns + first);
+        });
+      }
+      return;
     }
   }
-  const auto row = [&](int l) -> const T* {
-    if constexpr (sizeof(S) == sizeof(T))
-      if (direct) return static_cast<const T*>(grid.data) + user[l] * grid.row;
-    return tile + static_cast<std::int64_t>(l) * items;
-  };
-  for (int done = 0; done < items; done += quad) {
-    // The last step reaches back rather than past the end of the row; a tile has room past its end.
-    const int first = done + quad <= items || items < quad ? done : items - quad;
-    load_columns([&](int l) { return row(l) + first; }, columns + first);
-  }
+  fill_tile<S, T>(grid, open, closed, who, items, tile);
+  each_quad<T>(items, [&](int first) {
+    load_columns([&](int l) { return tile + l * items + first; }, columns + first);
+  });
 }
 
 // 16 bytes of every lane, where `row(l)` says: the inverse of load_columns. In the order of the lanes, so that a row
@@ -146,44 +177,55 @@ BIDFCL_HD void store_columns(const Row& row, const Pack<T>* columns) {
   }
 }
 
-// A pack of rows of an output that lies side by side: `tile` first, then memory.
-template <class S, class T>
-BIDFCL_HD void store_rows(void* out, const std::int32_t* user, int users, bool neighbours, bool stream, int items,
-                          T* tile, const Pack<T>* columns) {
-  constexpr int W = Lanes<T>::count, quad = Lanes<T>::quad;
-  S* memory = static_cast<S*>(out);
-  const auto destination = [&](int l) { return memory + static_cast<std::int64_t>(user[l]) * items; };
-  const auto aligned = [&] { return reinterpret_cast<std::uintptr_t>(destination(0)) % BIDFCL_PACK_BYTES == 0; };
-  const bool flood = stream && neighbours && sizeof(S) == sizeof(T) && aligned();
-  const bool direct = sizeof(S) == sizeof(T) && !flood && items >= quad && users == W;
-  const auto row = [&](int l) -> T* {
-    if constexpr (sizeof(S) == sizeof(T))
-      if (direct) return reinterpret_cast<T*>(destination(l));
-    return tile + static_cast<std::int64_t>(l) * items;
-  };
-  for (int done = 0; done < items; done += quad) {
-    const int first = done + quad <= items || items < quad ? done : items - quad;
-    store_columns<T>([&](int l) { return row(l) + first; }, columns + first);
-  }
-  if (direct) return;
-  if (flood) {  // past the caches: what is written is not read here again, and need not be fetched to be overwritten
-    for (int k = 0; k < items; ++k) {
-      Pack<T> x;
-      std::memcpy(&x, tile + static_cast<std::int64_t>(k) * W, sizeof x);
+// Past the caches: what is written is not read here again, and need not be fetched to be overwritten.
+template <class T>
+BIDFCL_HD void stream(const T* tile, T* to, int packs) {
+  constexpr int W = Lanes<T>::count;
+  for (int k = 0; k < packs; ++k) {
+    Pack<T> x;
+    std::memcpy(&x, tile + k * W, sizeof x);
 #if defined(__AVX512F__)
-      _mm512_stream_si512(reinterpret_cast<__m512i*>(destination(0)) + k, reinterpret_cast<__m512i>(x));
+    _mm512_stream_si512(reinterpret_cast<__m512i*>(to) + k, reinterpret_cast<__m512i>(x));
 #elif defined(__AVX2__)
-      _mm256_stream_si256(reinterpret_cast<__m256i*>(destination(0)) + k, reinterpret_cast<__m256i>(x));
+    _mm256_stream_si256(reinterpret_cast<__m256i*>(to) + k, reinterpret_cast<__m256i>(x));
 #elif defined(__SSE2__)
-      _mm_stream_si128(reinterpret_cast<__m128i*>(destination(0)) + k, reinterpret_cast<__m128i>(x));
+    _mm_stream_si128(reinterpret_cast<__m128i*>(to) + k, reinterpret_cast<__m128i>(x));
 #else
-      std::memcpy(reinterpret_cast<T*>(destination(0)) + k * W, &x, sizeof x);
+    std::memcpy(to + k * W, &x, sizeof x);
 #endif
+  }
+}
+
+// A pack of rows of an output whose rows lie side by side.
+template <class S, class T>
+BIDFCL_HD void store_rows(void* out, const Who& who, bool past_caches, int items, T* tile, const Pack<T>* columns) {
+  S* memory = static_cast<S*>(out);
+  if constexpr (sizeof(S) == sizeof(T)) {
+    T* rows = reinterpret_cast<T*>(memory) + static_cast<std::int64_t>(who.user[0]) * items;
+    if (who.neighbours && past_caches && reinterpret_cast<std::uintptr_t>(rows) % BIDFCL_PACK_BYTES == 0) {
+      each_quad<T>(items, [&](int first) {
+        store_columns<T>([&](int l) { return tile + l * items + first; }, columns + first);
+      });
+      stream(tile, rows, items);
+      return;
     }
+    if (who.neighbours && items >= Lanes<T>::quad) {
+      each_quad<T>(items, [&](int first) {
+        store_columns<T>([&](int l) { return rows + l * items + first; }, columns + first);
+      });
+      return;
+    }
+  }
+  each_quad<T>(items, [&](int first) {
+    store_columns<T>([&](int l) { return tile + l * items + first; }, columns + first);
+  });
+  if (who.neighbours) {
+    S* to = memory + static_cast<std::int64_t>(who.user[0]) * items;
+    for (int k = 0; k < Lanes<T>::count * items; ++k) from_number(tile[k], to[k]);
     return;
   }
-  for (int l = 0; l < users; ++l) {
-    S* to = destination(l);
+  for (int l = 0; l < who.users; ++l) {
+    S* to = memory + static_cast<std::int64_t>(who.user[l]) * items;
     const T* from = tile + static_cast<std::int64_t>(l) * items;
     for (int j = 0; j < items; ++j) from_number(from[j], to[j]);
   }
