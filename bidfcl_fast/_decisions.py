@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -29,8 +29,8 @@ class Order(enum.IntEnum):
 class Total(enum.IntEnum):
     """Columns of the totals [B, K, 5].
 
-    Order.VALUE fills all of them; GRADIENT only LOSS; HESSIAN the derivative of the loss along the direction (LOSS) and
-    that of its derivative in the multiplier (VALUE_SLOPE).
+    Order.VALUE fills all of them; GRADIENT only LOSS; HESSIAN the derivative of the loss along the direction (LOSS, without
+    the scale) and that of its derivative in the multiplier (VALUE_SLOPE).
     """
 
     LOSS = 0
@@ -54,7 +54,8 @@ class Rule:
 class Decisions:
     """B problems of N users, M treatments, K multipliers.
 
-    The arrays are NumPy's, or torch's on the CPU: whatever has strides and an address. A row's weight at multiplier k is
+    The arrays are NumPy's, or torch's on the CPU: whatever has strides and an address. Where B is missing, all problems
+    share an array (and without it in `value` there is one problem). A row's weight at multiplier k is
     scale·weight·(outcome − price[k]·cost_outcome). In half precision (of value, cost and the directions) the labels are
     float32.
     """
@@ -69,30 +70,44 @@ class Decisions:
     rule: Rule
     mask: Any = None  # [B, N, M] bool
     price: Any = None  # [B, K], None: 0
-    turn: Any = None  # [B, K], None: 0. How the multipliers move along the direction of the Hessian
+    turn: Any = None  # [B, K], None: 0; with B wherever value has it, like multiplier, price and scale. How the multipliers move along the direction of the Hessian
     scale: Any = None  # [B], None: 1
     value_turn: Any = None  # [B, N, M] direction of the Hessian
     cost_turn: Any = None
 
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """B, N, M, K."""
+        *lead, users, items = self.value.shape
+        return (lead[0] if lead else 1, users, items, self.multiplier.shape[-1])
 
-class Derived(NamedTuple):
-    """Totals, and the gradient or Hessian-vector product (None at Order.VALUE)."""
+    def widened(self) -> Decisions:
+        """All arrays NumPy's and with a leading B; numbers in float64."""
+        count, users, items, multipliers = self.shape
 
-    totals: np.ndarray  # [B, K, 5] float64
-    value: Any  # [B, N, M]
-    cost: Any
+        def wide(x: Any, *shape: int) -> Any:
+            return None if x is None else np.broadcast_to(as_numpy(x), (count, *shape))
+
+        grids = {name: wide(getattr(self, name), users, items) for name in _GRIDS}
+        labels = {name: wide(getattr(self, name), users) for name in ("treatment", "weight", "outcome", "cost_outcome")}
+        small = {name: wide(getattr(self, name), multipliers) for name in ("multiplier", "price", "turn")}
+        return Decisions(**grids, **labels, **small, scale=wide(self.scale), rule=self.rule)
+
+
+_GRIDS = ("value", "cost", "mask", "value_turn", "cost_turn")
 
 
 def stray_treatment(treatment: Any, items: int) -> ValueError:
     """The error for treatments that are not 0 to M − 1, found by a backend while it read them."""
     t = np.asarray(treatment)
     bad = np.argwhere((t < 0) | (t >= items))[0]
-    where = ", ".join(map(str, bad if t.shape[0] > 1 else bad[-1:]))
+    where = ", ".join(map(str, bad))
     return ValueError(f"treatment must be 0 to {items - 1}, got {t[tuple(bad)]} at treatment[{where}]")
 
 
 def as_numpy(x: Any) -> np.ndarray:
-    """A float array of NumPy or torch as float64 of NumPy."""
-    if isinstance(x, np.ndarray):
-        return x.astype(np.float64)
-    return np.asarray(x.detach().double().numpy())
+    """An array of NumPy or torch as one of NumPy: integers and bool as they are, numbers in float64."""
+    if not isinstance(x, np.ndarray):
+        x = x.detach()
+        x = (x.double() if x.is_floating_point() else x).numpy()
+    return x.astype(np.float64) if x.dtype.kind == "f" else x

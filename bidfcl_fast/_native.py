@@ -84,14 +84,16 @@ def frontier(problems: Problems, threads: int) -> FrontierResult:
 _STORAGE = {"float32": 0, "float64": 1, "float16": 2, "bfloat16": 3}
 
 
-def _strided(x: Any) -> tuple[int, ...] | None:
-    """(address, strides in elements) of a NumPy array or a torch tensor."""
+def _strided(x: Any, rank: int) -> tuple[int, ...] | None:
+    """(address, `rank` strides in elements) of a NumPy array or a torch tensor; a missing B is a stride of zero."""
     if x is None:
         return None
     if isinstance(x, np.ndarray):
         size = x.itemsize
-        return (x.ctypes.data, *(s // size for s in x.strides))
-    return (x.data_ptr(), *x.stride())
+        address, strides = x.ctypes.data, tuple(s // size for s in x.strides)
+    else:
+        address, strides = x.data_ptr(), x.stride()
+    return (address, *strides) if len(strides) == rank else (address, 0, *strides)
 
 
 def _start(x: Any) -> tuple[int] | None:
@@ -109,36 +111,39 @@ def _storage(x: Any) -> int:
 
 
 def decision_loss(d: Decisions, order: int, threads: int, value_out: Any, cost_out: Any) -> np.ndarray:
-    """Totals [B, K, 5]; writes value_out and cost_out [B, N, M], contiguous arrays of value's dtype, past order 0."""
-    count, users, items = d.value.shape
-    totals = np.empty((count, d.multiplier.shape[1], len(Total)))
-    value, cost, mask = _whole(d.value), _whole(d.cost), _whole(d.mask)
+    """Totals [B, K, 5]; writes value_out and cost_out, contiguous arrays of value's shape and dtype, past order 0."""
+    count, users, items, multipliers = d.shape
+    totals = np.empty((count, multipliers, len(Total)))
+    # Copies that `_readable` makes live until the call returns.
+    value, cost, mask, value_turn, cost_turn = grids = [
+        None if x is None else _whole(x) for x in (d.value, d.cost, d.mask, d.value_turn, d.cost_turn)
+    ]
     arrays = (
-        _strided(value),
-        _strided(cost),
-        _strided(mask),
-        _strided(d.treatment),
-        _strided(d.weight),
-        _strided(d.outcome),
-        _strided(d.cost_outcome),
+        _strided(value, 3),
+        _strided(cost, 3),
+        _strided(mask, 3),
+        _strided(d.treatment, 2),
+        _strided(d.weight, 2),
+        _strided(d.outcome, 2),
+        _strided(d.cost_outcome, 2),
         _start(d.multiplier),
         _start(d.price),
         _start(d.turn),
         _start(d.scale),
-        _strided(d.value_turn),
-        _strided(d.cost_turn),
+        _strided(value_turn, 3),
+        _strided(cost_turn, 3),
         _start(value_out),
         _start(cost_out),
         (totals.ctypes.data,),
     )
     rule = d.rule
     astray = module().decision_loss(
-        order,
-        _storage(value),
+        int(order),
+        _storage(grids[0]),
         threads,
         arrays,
-        (count, users, items, totals.shape[1]),
-        (rule.family, rule.temperature, rule.bound, rule.window),
+        (count, users, items, multipliers),
+        (int(rule.family), rule.temperature, rule.bound, rule.window),
     )
     if astray:
         raise stray_treatment(d.treatment, items)

@@ -86,7 +86,8 @@ struct LossRule {
 };
 
 // What the value pass adds up for each (problem, multiplier); the gradient pass fills the first, the Hessian pass the
-// first two: the derivative of the loss along the direction, and that of its derivative in the multiplier.
+// first two: the derivative of the loss along the direction (without the scale), and that of its derivative in the
+// multiplier.
 enum LossTotal : int { kLoss = 0, kValueSlope = 1, kCostSlope = 2, kClippedRows = 3, kWeightedRows = 4 };
 constexpr int kLossTotals = 5;
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .._decisions import Decisions, Family, Order, Rule, Total, as_numpy, stray_treatment
+from .._decisions import Decisions, Family, Order, Rule, Total, stray_treatment
 
 
 def decide(a: np.ndarray, c: np.ndarray) -> int:
@@ -105,19 +105,18 @@ def own_gap(a: np.ndarray, c: np.ndarray, t: int) -> float:
 
 def decision_loss(d: Decisions, order: Order, value_out: Any = None, cost_out: Any = None) -> np.ndarray:
     """One row after the other; `Decisions`, `Total` say what goes in and comes out."""
-    value, cost, weight = as_numpy(d.value), as_numpy(d.cost), as_numpy(d.weight)
-    count, users, items = value.shape
-    treatment = np.asarray(d.treatment)
-    if ((treatment < 0) | (treatment >= items)).any():
-        raise stray_treatment(treatment, items)
-    labels = [np.zeros_like(weight) if y is None else weight * as_numpy(y) for y in (d.outcome, d.cost_outcome)]
-    multiplier = np.asarray(d.multiplier)
-    scale = np.ones(count) if d.scale is None else np.asarray(d.scale)
-    price, turn = (np.zeros_like(multiplier) if x is None else np.asarray(x) for x in (d.price, d.turn))
-    open_ = np.ones(value.shape, bool) if d.mask is None else np.asarray(d.mask)
-    direction = [None if u is None else as_numpy(u) for u in (d.value_turn, d.cost_turn)]
     # Scores carry the rounding of the arrays they come from.
     epsilon = float(np.finfo(np.float64 if str(d.value.dtype).endswith("float64") else np.float32).eps)
+    given, d = d, d.widened()
+    value, cost, treatment, weight, multiplier = d.value, d.cost, d.treatment, d.weight, d.multiplier
+    count, users, items = value.shape
+    if ((treatment < 0) | (treatment >= items)).any():
+        raise stray_treatment(given.treatment, items)
+    labels = [np.zeros_like(weight) if y is None else weight * y for y in (d.outcome, d.cost_outcome)]
+    scale = np.ones(count) if d.scale is None else d.scale
+    price, turn = (np.zeros_like(multiplier) if x is None else x for x in (d.price, d.turn))
+    open_ = np.ones(value.shape, bool) if d.mask is None else d.mask
+    direction = (d.value_turn, d.cost_turn)
     tau = d.rule.temperature
     totals = np.zeros((count, multiplier.shape[1], len(Total)))
     out_r, out_c = np.zeros(value.shape), np.zeros(value.shape)
@@ -155,20 +154,20 @@ def decision_loss(d: Decisions, order: Order, value_out: Any = None, cost_out: A
                 bend = np.einsum("j,jkl,l->k", g, second_derivative(p, tau), u)
                 out_r[b, i] += w * bend
                 out_c[b, i] -= w * (lam * bend + turn[b, k] * slope)
-                total[Total.LOSS] += w * (slope @ u)
+                total[Total.LOSS] += (rho - price[b, k] * kappa) * (slope @ u)
                 total[Total.VALUE_SLOPE] -= w * (bend @ c + slope @ u_c)
     if order is not Order.VALUE:
-        for out, given in ((value_out, out_r), (cost_out, out_c)):
-            store(out, given)
+        store(value_out, out_r)
+        store(cost_out, out_c)
     return totals
 
 
 def store(out: Any, given: np.ndarray) -> None:
     """Write to an array of NumPy or torch, in its own precision."""
     if isinstance(out, np.ndarray):
-        out[...] = given
+        out[...] = given.reshape(out.shape)
     else:
-        out.copy_(out.new_tensor(given, dtype=out.dtype))
+        out.copy_(out.new_tensor(given.reshape(out.shape), dtype=out.dtype))
 
 
 def received_intervals(value: np.ndarray, cost: np.ndarray, treatment: np.ndarray) -> np.ndarray:
@@ -178,7 +177,7 @@ def received_intervals(value: np.ndarray, cost: np.ndarray, treatment: np.ndarra
     """
     items = value.shape[1]
     if ((treatment < 0) | (treatment >= items)).any():
-        raise stray_treatment(treatment[None], items)
+        raise stray_treatment(treatment, items)
     out = np.zeros((2, len(treatment)))
     for i, t in enumerate(treatment):
         r, c = ([Fraction(float(x)) for x in row[i]] for row in (value, cost))

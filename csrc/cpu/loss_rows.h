@@ -147,7 +147,8 @@ class OneMultiplier {
         put(at.cost_out[j], -multiplier_ * g, first);
       }
     } else {
-      hessian(at, items, weight * inverse_temperature_, first);
+      const P step = (value_label - price_ * cost_label) * inverse_temperature_;
+      hessian(at, items, step, first);
     }
   }
 
@@ -166,10 +167,10 @@ class OneMultiplier {
     const P mean_turn = dot(at.share, at.turn, items);
     const P covariance = dot(at.turn, at.slope, items);
     hessian_vector(at.share, at.slope, at.turn, mean_turn, covariance, items, at.curve);
-    const P step_too = step * inverse_temperature_;
+    const P scaled = scale_ * step, step_too = scaled * inverse_temperature_;
     P bends{};
     for (int j = 0; j < items; ++j) {
-      const P g = step * at.slope[j], h = step_too * at.curve[j];
+      const P g = scaled * at.slope[j], h = step_too * at.curve[j];
       put(at.value_out[j], h, first);
       P c = -multiplier_ * h;
       if (moves_) c = c - move_ * g;
