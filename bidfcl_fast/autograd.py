@@ -54,14 +54,6 @@ class PolicyHvp(Function):
             "the losses of bidfcl_fast have two derivatives and no third: a Hessian-vector product cannot be differentiated"
         )
 
-    @staticmethod
-    def jvp(ctx: Any, *tangents: Any) -> Any:
-        return PolicyHvp.backward(ctx)
-
-    @staticmethod
-    def vmap(info: Any, in_dims: Any, *args: Any) -> Any:
-        return _folded(PolicyHvp, info, in_dims, args, (2, 2, 0, 1, *_RANK))
-
 
 class PolicyGrad(Function):
     """(scale, …) → the gradients in value and cost, times scale [] or [B]."""
@@ -72,26 +64,14 @@ class PolicyGrad(Function):
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
-        _save(ctx, inputs, 1)
+        ctx.save_for_backward(*inputs[: 1 + _TENSORS])
+        ctx.options = inputs[1 + _TENSORS :]
 
     @staticmethod
     def backward(ctx: Any, value_turn: Tensor, cost_turn: Tensor) -> Any:
         (scale,), args = _saved(ctx, 1)
-        hv, hc, totals = PolicyHvp.apply(value_turn, cost_turn, scale, None, *args)
+        hv, hc, totals = apply(PolicyHvp, value_turn, cost_turn, scale, None, *args)
         return (_along(totals, args[0]).to(scale.dtype), hv, hc, *_REST)
-
-    @staticmethod
-    def jvp(ctx: Any, scale_turn: Any, value_turn: Any, cost_turn: Any, *_: Any) -> Any:
-        (scale,), args = _saved(ctx, 1)
-        hv, hc, _totals = PolicyHvp.apply(*_directions(args, value_turn, cost_turn), scale, None, *args)
-        if scale_turn is not None:
-            gv, gc = PolicyGrad.apply(scale_turn, *args)
-            hv, hc = hv + gv, hc + gc
-        return hv, hc
-
-    @staticmethod
-    def vmap(info: Any, in_dims: Any, *args: Any) -> Any:
-        return _folded(PolicyGrad, info, in_dims, args, (0, *_RANK))
 
 
 class PolicyLoss(Function):
@@ -103,23 +83,13 @@ class PolicyLoss(Function):
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
-        _save(ctx, inputs, 0)
+        ctx.save_for_backward(*inputs[:_TENSORS])
+        ctx.options = inputs[_TENSORS:]
 
     @staticmethod
     def backward(ctx: Any, scale: Tensor) -> Any:
         _, args = _saved(ctx, 0)
-        return (*PolicyGrad.apply(scale, *args), *_REST)
-
-    @staticmethod
-    def jvp(ctx: Any, value_turn: Any, cost_turn: Any, *_: Any) -> Tensor:
-        _, args = _saved(ctx, 0)
-        turns = _directions(args, value_turn, cost_turn)
-        one = torch.ones(args[0].shape[:-2], dtype=ops.arithmetic(args[0].dtype))
-        return _dot(PolicyGrad.apply(one, *args), turns)
-
-    @staticmethod
-    def vmap(info: Any, in_dims: Any, *args: Any) -> Any:
-        return _folded(PolicyLoss, info, in_dims, args, _RANK)
+        return (*apply(PolicyGrad, scale, *args), *_REST)
 
 
 class FusedLoss(Function):
@@ -138,7 +108,7 @@ class FusedLoss(Function):
         # Made once and given away: what the caller then does to them in place cannot reach another backward.
         if made is not None and not torch.is_grad_enabled() and bool((scale == 1).all()):
             return (*made, *_REST)
-        return (*PolicyGrad.apply(scale, *ctx.saved_tensors, *ctx.options), *_REST)
+        return (*apply(PolicyGrad, scale, *ctx.saved_tensors, *ctx.options), *_REST)
 
 
 class ImplicitHvp(Function):
@@ -171,14 +141,6 @@ class ImplicitHvp(Function):
     def backward(ctx: Any, *grads: Any) -> Any:
         return PolicyHvp.backward(ctx)
 
-    @staticmethod
-    def jvp(ctx: Any, *tangents: Any) -> Any:
-        return PolicyHvp.backward(ctx)
-
-    @staticmethod
-    def vmap(info: Any, in_dims: Any, *args: Any) -> Any:
-        return _folded(ImplicitHvp, info, in_dims, args, (2, 2, 0, 1, 1, *_RANK))
-
 
 class ImplicitGrad(Function):
     """(scale, price, slope, …) → the gradients of the loss with the multiplier's own (METHOD.md §2.3), times scale.
@@ -194,27 +156,14 @@ class ImplicitGrad(Function):
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
-        _save(ctx, inputs, 3)
+        ctx.save_for_backward(*inputs[: 3 + _TENSORS])
+        ctx.options = inputs[3 + _TENSORS :]
 
     @staticmethod
     def backward(ctx: Any, value_turn: Tensor, cost_turn: Tensor) -> Any:
         (scale, price, slope), args = _saved(ctx, 3)
-        hv, hc, totals = ImplicitHvp.apply(value_turn, cost_turn, scale, price, slope, *args)
+        hv, hc, totals = apply(ImplicitHvp, value_turn, cost_turn, scale, price, slope, *args)
         return (_along(totals, args[0]).to(scale.dtype), None, None, hv, hc, *_REST)
-
-    @staticmethod
-    def jvp(ctx: Any, scale_turn: Any, price_turn: Any, slope_turn: Any, value_turn: Any, cost_turn: Any, *_: Any) -> Any:
-        (scale, price, slope), args = _saved(ctx, 3)
-        turns = _directions(args, value_turn, cost_turn)
-        hv, hc, _totals = ImplicitHvp.apply(*turns, scale, price, slope, *args)
-        if scale_turn is not None:
-            gv, gc = ImplicitGrad.apply(scale_turn, price, slope, *args)
-            hv, hc = hv + gv, hc + gc
-        return hv, hc
-
-    @staticmethod
-    def vmap(info: Any, in_dims: Any, *args: Any) -> Any:
-        return _folded(ImplicitGrad, info, in_dims, args, (0, 1, 1, *_RANK))
 
 
 class ImplicitLoss(Function):
@@ -239,23 +188,22 @@ class ImplicitLoss(Function):
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
         _loss, price, slope = output
         ctx.mark_non_differentiable(price, slope)
-        _save(ctx, (price, slope, *inputs[2:]), 2)
+        ctx.save_for_backward(price, slope, *inputs[2 : 2 + _TENSORS])
+        ctx.options = inputs[2 + _TENSORS :]
 
     @staticmethod
     def backward(ctx: Any, scale: Tensor, *_: Any) -> Any:
         (price, slope), args = _saved(ctx, 2)
-        return (None, None, *ImplicitGrad.apply(scale, price, slope, *args), *_REST)
+        return (None, None, *apply(ImplicitGrad, scale, price, slope, *args), *_REST)
 
-    @staticmethod
-    def jvp(ctx: Any, low: Any, high: Any, value_turn: Any, cost_turn: Any, *_: Any) -> Any:
-        (price, slope), args = _saved(ctx, 2)
-        turns = _directions(args, value_turn, cost_turn)
-        one = torch.ones(args[0].shape[:-2], dtype=ops.arithmetic(args[0].dtype))
-        return _dot(ImplicitGrad.apply(one, price, slope, *args), turns), None, None
 
-    @staticmethod
-    def vmap(info: Any, in_dims: Any, *args: Any) -> Any:
-        return _folded(ImplicitLoss, info, in_dims, args, (None, None, *_RANK))
+def apply(function: Any, *args: Any) -> Any:
+    """`function.apply`, in the form that torch.compile takes, or in that which torch.func needs."""
+    if torch.compiler.is_compiling():
+        # Without a graph to record, the compiler would mistake the first argument for a context.
+        records = torch.is_grad_enabled() and any(isinstance(x, Tensor) and x.requires_grad for x in args)
+        return function.apply(*args) if records else function.forward(*args)
+    return _FUNC[function].apply(*args)
 
 
 def _dot(grads: Any, turns: Any) -> Tensor:
@@ -263,13 +211,6 @@ def _dot(grads: Any, turns: Any) -> Tensor:
     (gv, gc), (uv, uc) = grads, turns
     dtype = ops.arithmetic(gv.dtype)
     return (gv * uv).sum((-2, -1), dtype=dtype) + (gc * uc).sum((-2, -1), dtype=dtype)
-
-
-def _save(ctx: Any, inputs: tuple, before: int) -> None:
-    tensors = inputs[: before + _TENSORS]
-    ctx.save_for_backward(*tensors)
-    ctx.save_for_forward(*tensors)
-    ctx.options = inputs[before + _TENSORS :]
 
 
 def _saved(ctx: Any, before: int) -> tuple[tuple, tuple]:
@@ -310,3 +251,114 @@ def _folded(function: Any, info: Any, in_dims: Any, args: Any, rank: tuple) -> A
     if isinstance(out, tuple):
         return tuple(unfold(y) for y in out), (0,) * len(out)
     return unfold(out), 0
+
+
+# --- The same for torch.func ------------------------------------------------------------------------------------------
+# torch.compile refuses a Function that has a jvp of its own, so these are apart.
+
+
+class PolicyHvpFunc(PolicyHvp):
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Any) -> Any:
+        return PolicyHvp.backward(ctx)
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Any, *args: Any) -> Any:
+        return _folded(PolicyHvpFunc, info, in_dims, args, (2, 2, 0, 1, *_RANK))
+
+
+class PolicyGradFunc(PolicyGrad):
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        PolicyGrad.setup_context(ctx, inputs, output)
+        ctx.save_for_forward(*inputs[: 1 + _TENSORS])
+
+    @staticmethod
+    def jvp(ctx: Any, scale_turn: Any, value_turn: Any, cost_turn: Any, *_: Any) -> Any:
+        (scale,), args = _saved(ctx, 1)
+        hv, hc, _totals = apply(PolicyHvp, *_directions(args, value_turn, cost_turn), scale, None, *args)
+        if scale_turn is not None:
+            gv, gc = apply(PolicyGrad, scale_turn, *args)
+            hv, hc = hv + gv, hc + gc
+        return hv, hc
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Any, *args: Any) -> Any:
+        return _folded(PolicyGradFunc, info, in_dims, args, (0, *_RANK))
+
+
+class PolicyLossFunc(PolicyLoss):
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        PolicyLoss.setup_context(ctx, inputs, output)
+        ctx.save_for_forward(*inputs[:_TENSORS])
+
+    @staticmethod
+    def jvp(ctx: Any, value_turn: Any, cost_turn: Any, *_: Any) -> Tensor:
+        _, args = _saved(ctx, 0)
+        turns = _directions(args, value_turn, cost_turn)
+        one = torch.ones(args[0].shape[:-2], dtype=ops.arithmetic(args[0].dtype))
+        return _dot(apply(PolicyGrad, one, *args), turns)
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Any, *args: Any) -> Any:
+        return _folded(PolicyLossFunc, info, in_dims, args, _RANK)
+
+
+class ImplicitHvpFunc(ImplicitHvp):
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Any) -> Any:
+        return PolicyHvp.backward(ctx)
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Any, *args: Any) -> Any:
+        return _folded(ImplicitHvpFunc, info, in_dims, args, (2, 2, 0, 1, 1, *_RANK))
+
+
+class ImplicitGradFunc(ImplicitGrad):
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        ImplicitGrad.setup_context(ctx, inputs, output)
+        ctx.save_for_forward(*inputs[: 3 + _TENSORS])
+
+    @staticmethod
+    def jvp(ctx: Any, scale_turn: Any, price_turn: Any, slope_turn: Any, value_turn: Any, cost_turn: Any, *_: Any) -> Any:
+        (scale, price, slope), args = _saved(ctx, 3)
+        turns = _directions(args, value_turn, cost_turn)
+        hv, hc, _totals = apply(ImplicitHvp, *turns, scale, price, slope, *args)
+        if scale_turn is not None:
+            gv, gc = apply(ImplicitGrad, scale_turn, price, slope, *args)
+            hv, hc = hv + gv, hc + gc
+        return hv, hc
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Any, *args: Any) -> Any:
+        return _folded(ImplicitGradFunc, info, in_dims, args, (0, 1, 1, *_RANK))
+
+
+class ImplicitLossFunc(ImplicitLoss):
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        ImplicitLoss.setup_context(ctx, inputs, output)
+        ctx.save_for_forward(*output[1:], *inputs[2 : 2 + _TENSORS])
+
+    @staticmethod
+    def jvp(ctx: Any, low: Any, high: Any, value_turn: Any, cost_turn: Any, *_: Any) -> Any:
+        (price, slope), args = _saved(ctx, 2)
+        turns = _directions(args, value_turn, cost_turn)
+        one = torch.ones(args[0].shape[:-2], dtype=ops.arithmetic(args[0].dtype))
+        return _dot(apply(ImplicitGrad, one, price, slope, *args), turns), None, None
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Any, *args: Any) -> Any:
+        return _folded(ImplicitLossFunc, info, in_dims, args, (None, None, *_RANK))
+
+
+_FUNC = {
+    PolicyHvp: PolicyHvpFunc,
+    PolicyGrad: PolicyGradFunc,
+    PolicyLoss: PolicyLossFunc,
+    ImplicitHvp: ImplicitHvpFunc,
+    ImplicitGrad: ImplicitGradFunc,
+    ImplicitLoss: ImplicitLossFunc,
+}

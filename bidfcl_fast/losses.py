@@ -21,7 +21,7 @@ from torch.autograd import forward_ad
 
 from . import ops
 from ._decisions import Family, Total
-from .autograd import FusedLoss, ImplicitLoss, PolicyLoss
+from .autograd import FusedLoss, ImplicitLoss, PolicyLoss, apply
 
 __all__ = [
     "clipped_share",
@@ -258,7 +258,7 @@ def implied_price(
     labels = _labels(value_hat, cost_hat, mask, treatment, weight, outcome, cost_outcome, multiplier)
     options = _options(Family.PPL, temperature, backend)
     args = (value_hat.detach(), cost_hat.detach(), *labels, *options)
-    price = ImplicitLoss.apply(-math.inf, math.inf, *args)[1]
+    price = apply(ImplicitLoss, -math.inf, math.inf, *args)[1]
     return price.reshape(multiplier.shape if isinstance(multiplier, Tensor) else torch.Size())
 
 
@@ -359,7 +359,7 @@ def _budgeted(
         total = weight.sum(-1, keepdim=True)
         outcome, cost_outcome = (y - (weight * y).sum(-1, keepdim=True) / total for y in (outcome, cost_outcome))
     labels = (mask, treatment, weight, outcome, cost_outcome, multiplier, None)
-    loss, price, slope = ImplicitLoss.apply(low, high, value, cost, *labels, *options)
+    loss, price, slope = apply(ImplicitLoss, low, high, value, cost, *labels, *options)
     if _plain(value, cost):
         _log(price, slope)
     return loss
@@ -381,7 +381,7 @@ def _loss(value: Tensor, cost: Tensor, labels: tuple, options: ops.Options) -> T
         if torch.is_grad_enabled() and (value.requires_grad or cost.requires_grad):
             return FusedLoss.apply(value, cost, *labels, *options)
         return ops.value_of(value, cost, labels, options)[0]
-    return PolicyLoss.apply(value, cost, *labels, *options)
+    return apply(PolicyLoss, value, cost, *labels, *options)
 
 
 def _plain(value: Tensor, cost: Tensor) -> bool:
@@ -453,20 +453,23 @@ def _labels(
 def _multiplier(given: Any, value: Tensor, dual: bool) -> Tensor:
     """[K] with [N, M], [B, K] with [B, N, M]; float64, contiguous."""
     name = "multipliers" if dual else "multiplier"
-    if isinstance(given, Tensor):
+    if not isinstance(given, Tensor):
+        m = torch.tensor(given, dtype=torch.float64)
+    else:
         if given.requires_grad and torch.is_grad_enabled():
             raise ValueError(
                 f"{name} requires a gradient, which these losses do not give: detach it, or use multiplier_grad='implicit'"
             )
-        m = given.detach().to(torch.float64)
-    else:
-        m = torch.tensor(given, dtype=torch.float64)
-    if not torch.compiler.is_compiling() and _plain(value, value) and not bool((m >= 0).all() & (m < math.inf).all()):
-        raise ValueError(f"{name} must be finite and at least 0, got {m.tolist()}")
+        m = given.detach() if given.dtype == torch.float64 else given.detach().to(torch.float64)
+    if _plain(value, value):
+        numbers = m.tolist()
+        flat = numbers if m.dim() == 1 else [numbers] if m.dim() == 0 else m.flatten().tolist()
+        if not all(0 <= x < math.inf for x in flat):
+            raise ValueError(f"{name} must be finite and at least 0, got {numbers}")
     if value.dim() == 2:
         if m.dim() > 1 or m.numel() == 0:
             raise ValueError(f"{name} must be one number or [K] with value_hat [N, M], got shape {list(m.shape)}")
-        return m.reshape(-1)
+        return m if m.dim() else m.reshape(1)
     b = value.shape[0]
     # [B] are B problems' own; for the dual losses a set [K] is every problem's.
     if m.dim() == 1:

@@ -43,7 +43,7 @@ def _summed(totals: np.ndarray, value: Tensor) -> Tensor:
     """The loss: a scalar, or [B] with [B, N, M]."""
     dtype = arithmetic(value.dtype)
     if value.dim() == 2:
-        return torch.tensor(float(totals[0, :, Total.LOSS].sum()), dtype=dtype)
+        return torch.tensor(sum(totals[0, :, Total.LOSS].tolist()), dtype=dtype)
     return torch.from_numpy(totals[:, :, Total.LOSS].sum(1)).to(dtype)
 
 
@@ -61,10 +61,10 @@ def decisions(value: Tensor, cost: Tensor, labels: Labels, options: Options, **m
         _labels(weight, value),
         _labels(outcome, value),
         _labels(cost_outcome, value),
-        multiplier,
+        multiplier.contiguous(),
         Rule(Family(family), temperature, bound, window),
         mask,
-        price,
+        _numbers(price),
         **more,
     )
 

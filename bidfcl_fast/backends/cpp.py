@@ -11,6 +11,8 @@ from .._decisions import Decisions, Order
 from .._problems import FrontierResult, MckpResult, Problems
 from . import threads
 
+ONE_THREAD_BELOW = 1 << 16  # numbers: waking a thread costs more (kWorthThreads of csrc/cpu/losses.cpp)
+
 
 def probe() -> str | None:
     try:
@@ -40,7 +42,10 @@ def frontier(problems: Problems) -> FrontierResult:
 
 
 def decision_loss(d: Decisions, order: Order, value_out: Any = None, cost_out: Any = None) -> np.ndarray:
-    return _native.decision_loss(d, order, threads(), value_out, cost_out)
+    count, users, items, _ = d.shape
+    cells = count * users * items
+    # The smallest batches run on the caller's thread: no need to ask how many there are.
+    return _native.decision_loss(d, order, threads() if cells >= ONE_THREAD_BELOW else 1, value_out, cost_out)
 
 
 def received_intervals(value: np.ndarray, cost: np.ndarray, treatment: np.ndarray) -> np.ndarray:
