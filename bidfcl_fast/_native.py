@@ -159,6 +159,8 @@ def received_intervals(value: np.ndarray, cost: np.ndarray, treatment: np.ndarra
     arrays = (*grids, None, (treatment.ctypes.data, 0, treatment.strides[0] // 8), *[None] * 12)
     sizes = (1, *value.shape, 1)
     rule = (0, 1.0, 0.0, False)
-    if module().received_intervals(_storage(value), threads, arrays, sizes, rule, out[0].ctypes.data, out[1].ctypes.data):
+    if module().received_intervals(
+        _storage(value), threads, arrays, sizes, rule, out[0].ctypes.data, out[1].ctypes.data
+    ):
         raise stray_treatment(treatment, value.shape[1])
     return out

@@ -170,7 +170,7 @@ class ImplicitLoss(Function):
     """(low, high, …) → the loss at λ, whose gradient counts that λ follows the predictions along the budget.
 
     Also μ = (∂V/∂λ)/(∂C/∂λ), clamped to [low, high], and the slope ∂C/∂λ with the sign of a loss, each in the shape of the
-    multiplier; the slope is 0 where μ was clamped, or where nobody's decision moves.
+    multiplier; the slope is 0 where μ was clamped, where nobody's decision moves, and at λ = 0, where the budget does not bind.
     """
 
     @staticmethod
@@ -178,11 +178,11 @@ class ImplicitLoss(Function):
         loss, totals = torch.ops.bidfcl.policy_loss(*args)
         multiplier = args[_TENSORS - 2]
         slope = totals[..., Total.COST_SLOPE].reshape(multiplier.shape)
-        moves = slope != 0
+        moves = (slope != 0) & (multiplier > 0)  # at 0 money is left over, and λ stays there
         free = totals[..., Total.VALUE_SLOPE].reshape(multiplier.shape) / torch.where(moves, slope, 1.0)
         free = torch.where(moves, free, 0.0)
-        price = free.clamp(low, high)
-        return loss, price, torch.where(price == free, slope, 0.0)
+        price = torch.where(moves, free.clamp(low, high), 0.0)
+        return loss, price, torch.where(moves & (price == free), slope, 0.0)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
@@ -226,7 +226,9 @@ def _directions(args: tuple, value_turn: Any, cost_turn: Any) -> tuple[Tensor, T
 def _folded(function: Any, info: Any, in_dims: Any, args: Any, rank: tuple) -> Any:
     """vmap: the new dimension becomes B, or joins it."""
     size = info.batch_size
-    moved = [x if d is None or not isinstance(x, Tensor) else x.movedim(d, 0) for x, d in zip(args, in_dims, strict=True)]
+    moved = [
+        x if d is None or not isinstance(x, Tensor) else x.movedim(d, 0) for x, d in zip(args, in_dims, strict=True)
+    ]
     value_at = len(rank) - len(_RANK)
     batch = moved[value_at].dim() - (in_dims[value_at] is not None) == 3
     problems = moved[value_at].shape[-3] if batch else None
@@ -322,7 +324,9 @@ class ImplicitGradFunc(ImplicitGrad):
         ctx.save_for_forward(*inputs[: 3 + _TENSORS])
 
     @staticmethod
-    def jvp(ctx: Any, scale_turn: Any, price_turn: Any, slope_turn: Any, value_turn: Any, cost_turn: Any, *_: Any) -> Any:
+    def jvp(
+        ctx: Any, scale_turn: Any, price_turn: Any, slope_turn: Any, value_turn: Any, cost_turn: Any, *_: Any
+    ) -> Any:
         (scale, price, slope), args = _saved(ctx, 3)
         turns = _directions(args, value_turn, cost_turn)
         hv, hc, _totals = apply(ImplicitHvp, *turns, scale, price, slope, *args)

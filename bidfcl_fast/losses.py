@@ -74,7 +74,7 @@ def ppl_loss(
     multiplier_grad
         "stop", as the paper: the multiplier is a constant. "implicit": it follows the predictions so that the soft spend
         Σ weight·cost_outcome·P_t stays, which replaces outcome by outcome − μ·cost_outcome with μ the price of money that the trial
-        itself shows. It is the one whose direction lowers regret when predictions are confounded; its second derivative is that of
+        itself shows (at a multiplier of 0 money is left over, and this is "stop"). It is the one whose direction lowers regret when predictions are confounded; its second derivative is that of
         the whole map.
     cost_outcome
         [N] or [B, N]: observed cost. For "implicit".
@@ -253,7 +253,7 @@ def implied_price(
 
     Returns
     -------
-    float64 in the shape of the multiplier; 0 where nobody's decision moves.
+    float64 in the shape of the multiplier; 0 where nobody's decision moves, and at a multiplier of 0 (money is left over).
     """
     labels = _labels(value_hat, cost_hat, mask, treatment, weight, outcome, cost_outcome, multiplier)
     options = _options(Family.PPL, temperature, backend)
@@ -361,12 +361,11 @@ def _budgeted(
     labels = (mask, treatment, weight, outcome, cost_outcome, multiplier, None)
     loss, price, slope = apply(ImplicitLoss, low, high, value, cost, *labels, *options)
     if _plain(value, cost):
-        _log(price, slope)
+        _log(price, (slope == 0) & (multiplier > 0))
     return loss
 
 
-def _log(price: Tensor, slope: Tensor) -> None:
-    held = slope == 0
+def _log(price: Tensor, held: Tensor) -> None:
     if bool(held.any()):
         logger.warning(
             "price of money %s: clamped, or nobody's soft decision moves; the multiplier counts as constant there",
@@ -396,7 +395,9 @@ def _plain(value: Tensor, cost: Tensor) -> bool:
     )
 
 
-def _options(family: Family, temperature: float, backend: str | None, bound: float = 0.0, window: bool = False) -> ops.Options:
+def _options(
+    family: Family, temperature: float, backend: str | None, bound: float = 0.0, window: bool = False
+) -> ops.Options:
     temperature = float(temperature)
     if not 0 < temperature < math.inf:
         raise ValueError(f"temperature must be positive and finite, got {temperature}")
@@ -447,7 +448,8 @@ def _labels(
     elif dual:
         raise ValueError("cost_outcome is needed: a dual loss counts value − λ·cost")
     m = _multiplier(multiplier, value, dual)
-    return (mask, treatment, weight, outcome, cost_outcome, m, m if dual else None)
+    # A copy, since torch.compile takes no tensor twice.
+    return (mask, treatment, weight, outcome, cost_outcome, m, m.clone() if dual else None)
 
 
 def _multiplier(given: Any, value: Tensor, dual: bool) -> Tensor:
@@ -462,10 +464,9 @@ def _multiplier(given: Any, value: Tensor, dual: bool) -> Tensor:
             )
         m = given.detach() if given.dtype == torch.float64 else given.detach().to(torch.float64)
     if _plain(value, value):
-        numbers = m.tolist()
-        flat = numbers if m.dim() == 1 else [numbers] if m.dim() == 0 else m.flatten().tolist()
-        if not all(0 <= x < math.inf for x in flat):
-            raise ValueError(f"{name} must be finite and at least 0, got {numbers}")
+        numbers: list[float] = m.reshape(-1).tolist()
+        if not all(0 <= x < math.inf for x in numbers):
+            raise ValueError(f"{name} must be finite and at least 0, got {m.tolist()}")
     if value.dim() == 2:
         if m.dim() > 1 or m.numel() == 0:
             raise ValueError(f"{name} must be one number or [K] with value_hat [N, M], got shape {list(m.shape)}")
@@ -476,7 +477,9 @@ def _multiplier(given: Any, value: Tensor, dual: bool) -> Tensor:
         m = m.unsqueeze(0) if dual else m.unsqueeze(1)
     if m.dim() > 2 or m.numel() == 0 or (m.dim() == 2 and m.shape[0] not in (1, b)):
         expected = f"[K] or [{b}, K]" if dual else f"[{b}] or [{b}, K]"
-        raise ValueError(f"{name} must be one number, {expected} with value_hat {list(value.shape)}, got shape {list(given.shape)}")
+        raise ValueError(
+            f"{name} must be one number, {expected} with value_hat {list(value.shape)}, got shape {list(given.shape)}"
+        )
     return m.expand(b, m.shape[-1] if m.dim() == 2 else 1).contiguous()
 
 
@@ -489,7 +492,9 @@ def _check_label(name: str, x: Any, shapes: list, value: Tensor) -> None:
     if not isinstance(x, Tensor) or x.shape not in shapes:
         raise ValueError(f"{name} must be a tensor {_either(shapes)}, got {_what(x)}")
     if x.dtype not in (value.dtype, ops.arithmetic(value.dtype)):
-        raise TypeError(f"{name} must be {ops.arithmetic(value.dtype)} beside value_hat of {value.dtype}, got {x.dtype}")
+        raise TypeError(
+            f"{name} must be {ops.arithmetic(value.dtype)} beside value_hat of {value.dtype}, got {x.dtype}"
+        )
 
 
 def _either(shapes: list) -> str:

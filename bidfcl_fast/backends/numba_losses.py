@@ -133,7 +133,7 @@ def rows(job, b, begin, end, totals, value_out, cost_out, scratch):
         return astray
     for i in range(begin, end):
         t = cell(job.treatment, b, i, 0)
-        weight = float(cell(job.weight, b, i, 0))
+        weight = np.float64(cell(job.weight, b, i, 0))
         rho, kappa = weight * cell(job.outcome, b, i, 0), weight * cell(job.cost_outcome, b, i, 0)
         if job.order != VALUE:
             for j in range(items):
@@ -286,7 +286,7 @@ def _store(given: Any, made: np.ndarray) -> None:
 def intervals(value, cost, treatment, items, begin, end, out):
     for i in range(begin, end):
         t = treatment[i]
-        own_value, own_cost = float(cell(value, 0, i, t)), float(cell(cost, 0, i, t))
+        own_value, own_cost = np.float64(cell(value, 0, i, t)), np.float64(cell(cost, 0, i, t))
         low, high, ever = 0.0, math.inf, True
         for j in range(items):
             if j == t:

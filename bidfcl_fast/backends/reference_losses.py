@@ -196,3 +196,33 @@ def received_intervals(value: np.ndarray, cost: np.ndarray, treatment: np.ndarra
         if ever and (high is None or low < high):
             out[:, i] = float(low), math.inf if high is None else float(high)
     return out
+
+
+def bisection(
+    value: np.ndarray,
+    cost: np.ndarray,
+    treatment: np.ndarray,
+    cost_outcome: np.ndarray,
+    weight: np.ndarray,
+    budget: float,
+    epsilon: float = 1e-6,
+) -> float:
+    """Bi-DFCL's Algorithm 2 as printed, for comparison with `metrics.eom`.
+
+    Its bracket is too small where the least treatment costs money, it stops at any of several crossings, and its last λ need not be
+    within the budget (METHOD.md §1.3).
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = value / cost
+    low, high = 0.0, float(np.max(ratio[np.isfinite(ratio)], initial=0.0))
+    while True:
+        lam = (low + high) / 2
+        a = value - lam * cost
+        matched = a.argmax(axis=1) == treatment
+        spend = float((weight * cost_outcome)[matched].sum())
+        if abs(budget - spend) < epsilon or high - low <= epsilon:
+            return lam
+        if budget - spend > 0:
+            high = lam
+        else:
+            low = lam
