@@ -121,7 +121,7 @@ def _steps(
     ends = np.isfinite(high)
     place = np.concatenate([[0.0], low, high[ends]])
     change = np.concatenate([[0.0], price, -price[ends]])
-    order = np.argsort(place, kind="stable")
+    order = np.argsort(place)
     place, spend = place[order], np.cumsum(change[order])
     last = np.append(place[1:] != place[:-1], True)  # the sum at a place is known after its last change
     return place[last], spend[last], np.minimum.accumulate(spend[last])

@@ -49,8 +49,8 @@ bidfcl::Problems problems_of(int dtype, const py::tuple& value, const py::tuple&
   return p;
 }
 
-// Arrays of a loss: (address, strides...), or None for null. Tuples are read item by item, since a call on a small batch
-// must not cost more than its arithmetic.
+// Arrays of a loss: (address, strides...), or None for null. Tuples are read item by item, since a call on a small
+// batch must not cost more than its arithmetic.
 const void* read_strided(const py::handle& given, std::int64_t* stride, int count) {
   if (given.is_none()) return nullptr;
   PyObject* const t = given.ptr();

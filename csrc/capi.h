@@ -66,7 +66,8 @@ void frontier_free(void* handle);
 const char* arch_name();
 const char* compiler_name();
 
-// --- Decision losses ---------------------------------------------------------------------------------------------------
+// --- Decision losses
+// ---------------------------------------------------------------------------------------------------
 
 // How the [B, N, M] arrays of a loss are stored. Half precision is arithmetic in float32.
 enum Storage : int { kStoreFloat32 = 0, kStoreFloat64 = 1, kStoreFloat16 = 2, kStoreBfloat16 = 3 };

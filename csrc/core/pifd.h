@@ -69,8 +69,8 @@ BIDFCL_HD Decision<Num, Index> pifd_unit(const Num* score, const Num* cost, Inde
   if (rule.exact)
     for (int j = 0; j < items; ++j) {
       const Index at = Index{} + j;
-      const auto beats = (score[j] > own) | ((score[j] == own) & ((cost[j] < own_cost) |
-                                                                  ((cost[j] == own_cost) & (at < received))));
+      const auto beats =
+          (score[j] > own) | ((score[j] == own) & ((cost[j] < own_cost) | ((cost[j] == own_cost) & (at < received))));
       heir = heir & !((at != best) & (at != received) & beats);
     }
   const auto matched = best == received;
@@ -81,7 +81,7 @@ BIDFCL_HD Decision<Num, Index> pifd_unit(const Num* score, const Num* cost, Inde
   for (int j = 0; j < items; ++j) {
     const Index at = Index{} + j;
     const Num entry = rule.inverse(own - score[j], own_size + magnitude(score[j]));  // matched rows
-    const Num fall = (at == best) & heir ? step : Num{};                              // mismatched rows
+    const Num fall = (at == best) & heir ? step : Num{};                             // mismatched rows
     const Num other = matched ? entry : fall;
     unit[j] = at == received ? -step : other;
   }

@@ -25,8 +25,8 @@ struct Instance {
   }
 };
 
-// low <= λ < high. At a breakpoint the cheaper treatment wins (the tie rule), so an interval contains its low end, where
-// its treatment takes over from a dearer one, and not its high end.
+// low <= λ < high. At a breakpoint the cheaper treatment wins (the tie rule), so an interval contains its low end,
+// where its treatment takes over from a dearer one, and not its high end.
 template <class T>
 void interval(const Instance<T>& in, std::int64_t user, int received, double& low, double& high) {
   const double own_value = in.at(in.value, user, received), own_cost = in.at(in.cost, user, received);

@@ -125,8 +125,8 @@ class OneMultiplier {
     if (rule_.family == kPpl) {
       ppl_unit<P, I>(received, items, at.unit);
     } else {
-      const Decision<P, I> d = pifd_unit<P, I>(share, at.cost, received, items, gaps_,
-                                               L::all(-std::numeric_limits<T>::infinity()), at.unit);
+      const Decision<P, I> d =
+          pifd_unit<P, I>(share, at.cost, received, items, gaps_, L::all(-std::numeric_limits<T>::infinity()), at.unit);
       if constexpr (Order == LossOrder::kValue)
         sums_.clipped.add(one_where<T>((d.close != 0) & ((value_label != 0) | (cost_label != 0))));
     }
@@ -246,8 +246,7 @@ void list_users(const LossJob<T>& job, std::int64_t begin, std::int64_t end, Lis
   for (std::int64_t k = 0; k < n; ++k) {
     bool counts = (out.value_label[k] != 0) | (out.cost_label[k] != 0);
     // A treatment closed to a user cannot be decided: the row is constant.
-    if (counts && job.open.data != nullptr)
-      counts = *element<std::uint8_t>(job.open, begin + k, out.received[k]) != 0;
+    if (counts && job.open.data != nullptr) counts = *element<std::uint8_t>(job.open, begin + k, out.received[k]) != 0;
     out.keep(k, counts);
   }
 }

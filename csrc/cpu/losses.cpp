@@ -1,16 +1,11 @@
-// The decision losses over all problems: chunks of users side by side, their totals added up in the order of the chunks.
+// The decision losses over all problems: chunks of users side by side, their totals added up in the order of the
+// chunks.
 
 #include "losses.h"
 
-#include <cstdlib>
 #include <cstring>
 #include <memory>
-#include <new>
 #include <vector>
-
-#if defined(__linux__)
-#include <sys/mman.h>
-#endif
 
 #include "arch.h"
 #include "for_rows.h"
@@ -56,20 +51,6 @@ constexpr std::int64_t kFlood = std::int64_t{24} << 20;
 
 constexpr int kItemBytes[] = {4, 8, 2, 2};
 
-// Memory that has never been touched is handed over in large pages where the system has them: a fault for each small
-// page of a large output would cost more than the loss.
-void wish_large_pages(void* data, std::int64_t bytes) {
-#if defined(__linux__) && defined(MADV_HUGEPAGE)
-  constexpr std::uintptr_t page = std::uintptr_t{2} << 20;
-  const auto begin = (reinterpret_cast<std::uintptr_t>(data) + page - 1) / page * page;
-  const auto end = (reinterpret_cast<std::uintptr_t>(data) + static_cast<std::uintptr_t>(bytes)) / page * page;
-  if (end > begin) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);
-#else
-  (void)data;
-  (void)bytes;
-#endif
-}
-
 Grid grid_of(const void* data, const std::int64_t* stride, std::int64_t b, int bytes) {
   if (data == nullptr) return {};
   return {static_cast<const char*>(data) + b * stride[0] * bytes, stride[1], stride[2]};
@@ -111,15 +92,9 @@ LossJob<T> job_of(const LossCall& c, std::int64_t b) {
 template <class T>
 std::int64_t run(const LossCall& c, LossOrder order) {
   const LossKernels<T>& k = kernels<T>();
-  const auto& by_storage = order == LossOrder::kValue      ? k.value
-                           : order == LossOrder::kGradient ? k.grad
-                                                           : k.hvp;
+  const auto& by_storage = order == LossOrder::kValue ? k.value : order == LossOrder::kGradient ? k.grad : k.hvp;
   const LossKernel<T> kernel = by_storage[c.storage <= kStoreFloat64 ? 0 : c.storage - kStoreFloat16 + 1];
   const std::int64_t cells = c.count * c.users * c.items;
-  if (order != LossOrder::kValue && cells * kItemBytes[c.storage] >= kFlood) {
-    wish_large_pages(c.value_out, cells * kItemBytes[c.storage]);
-    wish_large_pages(c.cost_out, cells * kItemBytes[c.storage]);
-  }
   const std::int64_t runs = (c.users + kLossRows - 1) / kLossRows;  // of one problem
   const std::int64_t width = static_cast<std::int64_t>(c.multipliers) * kLossTotals;
   std::vector<double> totals(static_cast<std::size_t>(c.count * runs * width), 0.0);
@@ -135,8 +110,7 @@ std::int64_t run(const LossCall& c, LossOrder order) {
     for (std::int64_t r = begin; r < end; ++r) {
       const std::int64_t b = r / runs, first = r % runs * kLossRows;
       const std::int64_t last = first + kLossRows < c.users ? first + kLossRows : c.users;
-      astray[static_cast<std::size_t>(r)] =
-          kernel(job_of<T>(c, b), first, last, totals.data() + r * width, scratch);
+      astray[static_cast<std::size_t>(r)] = kernel(job_of<T>(c, b), first, last, totals.data() + r * width, scratch);
     }
   });
   std::memset(c.totals, 0, static_cast<std::size_t>(c.count * width) * sizeof(double));

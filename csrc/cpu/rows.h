@@ -65,7 +65,6 @@ BIDFCL_HD void from_number(float x, Half& out) {
   out.bits = static_cast<std::uint16_t>(sign | (bits >= 0x477ff000u ? beyond : finite));
 }
 
-
 template <class S>
 BIDFCL_HD const S* element(const Grid& grid, std::int64_t user, std::int64_t item) {
   return static_cast<const S*>(grid.data) + user * grid.row + item * grid.item;
@@ -104,8 +103,7 @@ BIDFCL_HD void fill_tile(const Grid& grid, const Grid& open, T closed, const Who
 template <class T, class Visit>
 BIDFCL_HD void each_quad(int items, const Visit& visit) {
   constexpr int quad = Lanes<T>::quad;
-  for (int done = 0; done < items; done += quad)
-    visit(done + quad <= items || items < quad ? done : items - quad);
+  for (int done = 0; done < items; done += quad) visit(done + quad <= items || items < quad ? done : items - quad);
 }
 
 // columns[j] = treatment j of every lane's user. `tile` has room for W rows of `items` numbers and a quad more.
@@ -129,9 +127,8 @@ BIDFCL_HD void load_rows(const Grid& grid, const Grid& open, T closed, const Who
     }
   }
   fill_tile<S, T>(grid, open, closed, who, items, tile);
-  each_quad<T>(items, [&](int first) {
-    load_columns([&](int l) { return tile + l * items + first; }, columns + first);
-  });
+  each_quad<T>(items,
+               [&](int first) { load_columns([&](int l) { return tile + l * items + first; }, columns + first); });
 }
 
 // 16 bytes of every lane, where `row(l)` says: the inverse of load_columns. In the order of the lanes, so that a row
@@ -216,9 +213,8 @@ BIDFCL_HD void store_rows(void* out, const Who& who, bool past_caches, int items
       return;
     }
   }
-  each_quad<T>(items, [&](int first) {
-    store_columns<T>([&](int l) { return tile + l * items + first; }, columns + first);
-  });
+  each_quad<T>(items,
+               [&](int first) { store_columns<T>([&](int l) { return tile + l * items + first; }, columns + first); });
   if (who.neighbours) {
     S* to = memory + static_cast<std::int64_t>(who.user[0]) * items;
     for (int k = 0; k < Lanes<T>::count * items; ++k) from_number(tile[k], to[k]);
