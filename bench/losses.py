@@ -1,7 +1,7 @@
 """The decision losses against eager torch and torch.compile on the same tensors: `python bench/losses.py`.
 
-Every contender's value and gradients are held against the first's before anything is timed; nothing is asserted about a time. Each round
-times all contenders one after the other, so that other work on the machine falls on all alike; ratios are of medians.
+Every contender's value and gradients are held against the first's before anything is timed; nothing is asserted about a time. All contenders
+are timed in turn, several times over, so that other work on the machine falls on all alike; ratios are of medians.
 """
 
 from __future__ import annotations
@@ -95,13 +95,15 @@ def same(case: Case, calls: dict[str, Callable[[], torch.Tensor]]) -> None:
             assert torch.allclose(a, b, rtol=1e-3, atol=1e-5 * float(b.abs().max())), f"{name} disagrees"
 
 
-def medians(calls: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
+def medians(calls: dict[str, Callable[[], Any]], rounds: int, sweeps: int = 3) -> dict[str, float]:
+    """Each contender `rounds` times in a row, as in training, after one to warm up; all that `sweeps` times over."""
     times: dict[str, list[float]] = {name: [] for name in calls}
-    for k in range(rounds + 1):
+    for _ in range(sweeps):
         for name, call in calls.items():
-            start = time.perf_counter()
             call()
-            if k:  # the first round warms up
+            for _ in range(rounds):
+                start = time.perf_counter()
+                call()
                 times[name].append(time.perf_counter() - start)
     return {name: statistics.median(t) for name, t in times.items()}
 
@@ -139,7 +141,7 @@ def small_call(rounds: int) -> dict[str, float]:
         "forward and backward": case.backward(case.ours(losses.ppl_loss)),
         "eager, forward and backward": case.backward(lambda: plain(*case.inputs)),
     }
-    return medians(calls, 200 * rounds)
+    return medians(calls, 300 * rounds)
 
 
 def budgets(users: int, treatments: int, rounds: int) -> dict[str, float]:
@@ -154,7 +156,7 @@ def budgets(users: int, treatments: int, rounds: int) -> dict[str, float]:
         "ten budgets": lambda: bf.metrics.labelled_multiplier(*args, np.linspace(0.1, 0.5, 10)),
         "Algorithm 2 in NumPy, one budget": lambda: reference.bisection(*args[:3], *args[4:], 0.3),
     }
-    return medians(calls, max(1, rounds // 4))
+    return medians(calls, 1)
 
 
 def table(times: dict[str, float], unit: str, beside: str | None = None) -> list[str]:
@@ -191,7 +193,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="20,000 users, few rounds; writes no results")
     args = parser.parse_args()
-    users, rounds = (20_000, 3) if args.quick else (1_000_000, 7)
+    users, rounds = (20_000, 1) if args.quick else (1_000_000, 3)
     before = os.getloadavg()[0]
     record = {
         "date": datetime.date.today().isoformat(),

@@ -25,7 +25,7 @@ struct GapRule {
 };
 
 template <class Num>
-BIDFCL_HD Num magnitude(Num x) {
+BIDFCL_HD Num absolute(Num x) {
   return x < Num{} ? -x : x;
 }
 
@@ -75,13 +75,13 @@ BIDFCL_HD Decision<Num, Index> pifd_unit(const Num* score, const Num* cost, Inde
     }
   const auto matched = best == received;
   const Num gap = matched ? own - rival : top - own;
-  const Num own_size = magnitude(own);
+  const Num own_size = absolute(own);
   const Num against = matched ? rival : top;
-  const Num step = rule.inverse(gap, own_size + magnitude(against));
+  const Num step = rule.inverse(gap, own_size + absolute(against));
   for (int j = 0; j < items; ++j) {
     const Index at = Index{} + j;
-    const Num entry = rule.inverse(own - score[j], own_size + magnitude(score[j]));  // matched rows
-    const Num fall = (at == best) & heir ? step : Num{};                             // mismatched rows
+    const Num entry = rule.inverse(own - score[j], own_size + absolute(score[j]));  // matched rows
+    const Num fall = (at == best) & heir ? step : Num{};                            // mismatched rows
     const Num other = matched ? entry : fall;
     unit[j] = at == received ? -step : other;
   }

@@ -23,9 +23,10 @@ class WideSum {
     if constexpr (sizeof(T) == 8) {
       sum_ += x;
     } else {
-      constexpr auto half = std::make_integer_sequence<int, kWidth>();
-      sum_ += __builtin_convertvector(slice<0>(x, half), Doubles);
-      sum_ += __builtin_convertvector(slice<kWidth>(x, half), Doubles);
+      Doubles low, high;
+      widen(x, low, high);
+      sum_ += low;
+      sum_ += high;
     }
   }
   BIDFCL_HD double total() const {

@@ -89,8 +89,11 @@ SHAPES = [
 RULES = [{}, {"bound": 0.05}, {"bound": 0.3, "window": True}]
 
 
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
-@pytest.mark.parametrize("family", Family, ids=lambda f: f.name)
+# More than one run of 1,024 users is the same to all families, and slow in the reference for PIFD.
+CASES = [(f, s) for f in Family for s in SHAPES if s[1] <= 1000 or f is Family.PPL]
+
+
+@pytest.mark.parametrize(("family", "shape"), CASES, ids=lambda x: getattr(x, "name", None) or str(x))
 def test_every_order_is_the_references(fast, dtype, shape, family):
     rng = np.random.default_rng(shape[1])
     for rule in RULES if family in (Family.PIFD, Family.PIFD_EXACT) else RULES[:1]:
