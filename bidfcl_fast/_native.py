@@ -113,6 +113,8 @@ def _storage(x: Any) -> int:
 def decision_loss(d: Decisions, order: int, threads: int, value_out: Any, cost_out: Any) -> np.ndarray:
     """Totals [B, K, 5]; writes value_out and cost_out, contiguous arrays of value's shape and dtype, past order 0."""
     count, users, items, multipliers = d.shape
+    if count > 1 and any(x is not None and len(x.shape) == 1 for x in (d.multiplier, d.price, d.turn)):
+        raise ValueError(f"multiplier, price and turn must be [{count}, K] for {count} problems")
     totals = np.empty((count, multipliers, len(Total)))
     # Copies that `_readable` makes live until the call returns.
     value, cost, mask, value_turn, cost_turn = grids = [
