@@ -60,6 +60,18 @@ def test_the_smallest_multiplier_within_the_budget(backend, seed):
         assert got.value == pytest.approx(spend_at(v, c, t, worth, got.multiplier), abs=1e-9)
 
 
+def test_a_budget_a_hair_below_a_spend_is_kept():
+    """Sums of tenths round: what is compared with the budget must be the sum that is reported."""
+    rng = np.random.default_rng(2)
+    n = 200
+    v, c, t = rng.random((n, 3)), np.sort(rng.random((n, 3)), axis=1), rng.integers(3, size=n)
+    args = (v, c, t, np.ones(n), rng.integers(1, 9, n) / 10, np.ones(n))
+    for budget in np.linspace(35, 60, 40):
+        spend = labelled_multiplier(*args, budget).spend
+        assert labelled_multiplier(*args, np.nextafter(spend, 0)).spend < spend
+        assert labelled_multiplier(*args, spend).spend == spend
+
+
 def test_many_budgets_are_each_ones_answer(backend):
     rng = np.random.default_rng(1)
     n = 300 if backend == "reference" else 3000
