@@ -28,6 +28,8 @@ _EXPORTS = {
     "backends": "",
     "budget_frontier": "frontier",
     "data": "",
+    "loss_and_grad": "gradients",
+    "losses": "",
     "methods": "",
     "metrics": "",
     "solve_mckp": "mckp",
@@ -36,11 +38,12 @@ _EXPORTS = {
 __all__ = sorted(_EXPORTS)
 
 if TYPE_CHECKING:
-    from . import backends, data, methods, metrics
+    from . import backends, data, losses, methods, metrics
     from .allocator import Allocator
     from .data import Table
     from .errors import BackendUnavailable, BudgetExhausted, InfeasibleBudget, InfeasibleMinSpend, NotCertified, Status
     from .frontier import Frontier, budget_frontier
+    from .gradients import loss_and_grad
     from .mckp import Plan, solve_mckp
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ._decisions import Decisions, Total, stray_treatment
 from ._problems import Contested, FrontierResult, MckpResult, Problems
 from .errors import Status
 
@@ -103,3 +104,92 @@ def frontier(problems: Problems, threads: int) -> FrontierResult:
     finally:
         c.frontier_free(handle)
     return FrontierResult(Status(status), *arrays)
+
+
+# --- Decision losses --------------------------------------------------------------------------------------------------
+
+_STORAGE = {"float32": 0, "float64": 1, "float16": 2, "bfloat16": 3}
+
+
+def _strided(x: Any, rank: int) -> tuple[int, ...] | None:
+    """(address, `rank` strides in elements) of a NumPy array or a torch tensor; a missing B is a stride of zero."""
+    if x is None:
+        return None
+    if isinstance(x, np.ndarray):
+        size = x.itemsize
+        address, strides = x.ctypes.data, tuple(s // size for s in x.strides)
+    else:
+        address, strides = x.data_ptr(), x.stride()
+    return (address, *strides) if len(strides) == rank else (address, 0, *strides)
+
+
+def _start(x: Any) -> tuple[int] | None:
+    if x is None:
+        return None
+    return (x.ctypes.data,) if isinstance(x, np.ndarray) else (x.data_ptr(),)
+
+
+def _whole(x: Any) -> Any:
+    return _readable(x) if isinstance(x, np.ndarray) else x
+
+
+def _storage(x: Any) -> int:
+    return _STORAGE[str(x.dtype).removeprefix("torch.")]
+
+
+def decision_loss(d: Decisions, order: int, threads: int, value_out: Any, cost_out: Any) -> np.ndarray:
+    """Totals [B, K, 5]; writes value_out and cost_out, contiguous arrays of value's shape and dtype, past order 0."""
+    count, users, items, multipliers = d.shape
+    if count > 1 and any(x is not None and len(x.shape) == 1 for x in (d.multiplier, d.price, d.turn)):
+        raise ValueError(f"multiplier, price and turn must be [{count}, K] for {count} problems")
+    totals = np.empty((count, multipliers, len(Total)))
+    # Copies that `_readable` makes live until the call returns.
+    value, cost, mask, value_turn, cost_turn = grids = [
+        None if x is None else _whole(x) for x in (d.value, d.cost, d.mask, d.value_turn, d.cost_turn)
+    ]
+    arrays = (
+        _strided(value, 3),
+        _strided(cost, 3),
+        _strided(mask, 3),
+        _strided(d.treatment, 2),
+        _strided(d.weight, 2),
+        _strided(d.outcome, 2),
+        _strided(d.cost_outcome, 2),
+        _start(d.multiplier),
+        _start(d.price),
+        _start(d.turn),
+        _start(d.scale),
+        _strided(value_turn, 3),
+        _strided(cost_turn, 3),
+        _start(value_out),
+        _start(cost_out),
+        (totals.ctypes.data,),
+    )
+    rule = d.rule
+    astray = module().decision_loss(
+        int(order),
+        _storage(grids[0]),
+        threads,
+        arrays,
+        (count, users, items, multipliers),
+        (int(rule.family), rule.temperature, rule.bound, rule.window),
+    )
+    if astray:
+        raise stray_treatment(d.treatment, items)
+    return totals
+
+
+def received_intervals(value: np.ndarray, cost: np.ndarray, treatment: np.ndarray, threads: int) -> np.ndarray:
+    """[2, N] float64: where λ makes the treatment received the decision, low <= λ < high; equal where it never is."""
+    out = np.empty((2, len(treatment)))
+    value, cost = _readable(value), _readable(cost)
+    # One problem: strides along B are never used.
+    grids = [(x.ctypes.data, 0, *(s // x.itemsize for s in x.strides)) for x in (value, cost)]
+    arrays = (*grids, None, (treatment.ctypes.data, 0, treatment.strides[0] // 8), *[None] * 12)
+    sizes = (1, *value.shape, 1)
+    rule = (0, 1.0, 0.0, False)
+    if module().received_intervals(
+        _storage(value), threads, arrays, sizes, rule, out[0].ctypes.data, out[1].ctypes.data
+    ):
+        raise stray_treatment(treatment, value.shape[1])
+    return out

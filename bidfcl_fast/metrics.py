@@ -10,8 +10,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .data.table import Table
+from .labelled import Eom, eom, labelled_multiplier
 
 Array = NDArray[Any]
+
+__all__ = [
+    "Eom",
+    "Estimate",
+    "PolicyValue",
+    "difference",
+    "difference_at_equal_spend",
+    "eom",
+    "ipw_value",
+    "ipw_weight",
+    "labelled_multiplier",
+]
 
 
 @dataclass(frozen=True)
@@ -70,7 +83,8 @@ def ipw_weight(treatment: Any, treatments: int, shares: Any = None) -> Array:
     treatments
         M, the number of treatments.
     shares
-        [M] probabilities p of the treatments; left out, those observed, p_t = N_t/N, so the weight is 1/N_t.
+        [M] probabilities p of the treatments; left out, those observed, p_t = N_t/N, so the weight is 1/N_t, and every
+        treatment must have been received by somebody. A batch of a trial takes the trial's.
 
     Returns
     -------
@@ -86,6 +100,11 @@ def ipw_weight(treatment: Any, treatments: int, shares: Any = None) -> Array:
         raise ValueError(f"treatment must be 0 to {treatments - 1}, got {t.min()} to {t.max()}")
     if shares is None:
         p = np.bincount(t, minlength=treatments) / max(len(t), 1)
+        if t.size and not p.all():
+            raise ValueError(
+                f"nobody received treatment {int(np.flatnonzero(p == 0)[0])}, so nothing can be said of it: leave it out, or "
+                "give the shares of the whole trial"
+            )
     else:
         p = np.asarray(shares, np.float64)
         if p.shape != (treatments,):

@@ -61,6 +61,44 @@ bidfcl::Plans plans_of(std::int64_t choice_stride, Address choice, Address multi
           pointer<std::int64_t>(sweeps), pointer<std::int64_t>(active)};
 }
 
+// Arrays of a loss: (address, strides...), or None for null. Tuples are read item by item, since a call on a small
+// batch must not cost more than its arithmetic.
+const void* read_strided(const py::handle& given, std::int64_t* stride, int count) {
+  if (given.is_none()) return nullptr;
+  PyObject* const t = given.ptr();
+  if (!PyTuple_Check(t) || PyTuple_GET_SIZE(t) != count + 1) throw py::type_error("expected (address, strides...)");
+  for (int k = 0; k < count; ++k) stride[k] = PyLong_AsLongLong(PyTuple_GET_ITEM(t, k + 1));
+  return PyLong_AsVoidPtr(PyTuple_GET_ITEM(t, 0));
+}
+
+bidfcl::LossCall loss_of(int storage, const py::tuple& arrays, const py::tuple& sizes, const py::tuple& rule) {
+  bidfcl::LossCall c{};
+  c.storage = storage;
+  c.value = read_strided(arrays[0], c.value_stride, 3);
+  c.cost = read_strided(arrays[1], c.cost_stride, 3);
+  c.open = static_cast<const std::uint8_t*>(read_strided(arrays[2], c.open_stride, 3));
+  c.treatment = static_cast<const std::int64_t*>(read_strided(arrays[3], c.treatment_stride, 2));
+  c.weight = read_strided(arrays[4], c.weight_stride, 2);
+  c.outcome = read_strided(arrays[5], c.outcome_stride, 2);
+  c.cost_outcome = read_strided(arrays[6], c.cost_outcome_stride, 2);
+  c.multiplier = static_cast<const double*>(read_strided(arrays[7], nullptr, 0));
+  c.price = static_cast<const double*>(read_strided(arrays[8], nullptr, 0));
+  c.turn = static_cast<const double*>(read_strided(arrays[9], nullptr, 0));
+  c.scale = static_cast<const double*>(read_strided(arrays[10], nullptr, 0));
+  c.value_turn = read_strided(arrays[11], c.value_turn_stride, 3);
+  c.cost_turn = read_strided(arrays[12], c.cost_turn_stride, 3);
+  c.value_out = const_cast<void*>(read_strided(arrays[13], nullptr, 0));
+  c.cost_out = const_cast<void*>(read_strided(arrays[14], nullptr, 0));
+  c.totals = static_cast<double*>(const_cast<void*>(read_strided(arrays[15], nullptr, 0)));
+  c.count = sizes[0].cast<std::int64_t>();
+  c.users = sizes[1].cast<std::int64_t>();
+  c.items = sizes[2].cast<int>();
+  c.multipliers = sizes[3].cast<int>();
+  c.rule = {rule[0].cast<int>(), rule[1].cast<double>(), rule[2].cast<double>(), rule[3].cast<bool>()};
+  if (PyErr_Occurred()) throw py::error_already_set();
+  return c;
+}
+
 }  // namespace
 
 PYBIND11_MODULE(_C, m) {
@@ -99,4 +137,19 @@ PYBIND11_MODULE(_C, m) {
 
   m.def("arch_name", &bidfcl::arch_name);
   m.def("compiler_name", &bidfcl::compiler_name);
+
+  m.def("decision_loss", [](int order, int storage, int threads, const py::tuple& arrays, const py::tuple& sizes,
+                            const py::tuple& rule) {
+    bidfcl::LossCall call = loss_of(storage, arrays, sizes, rule);
+    call.threads = threads;
+    py::gil_scoped_release nogil;
+    return bidfcl::decision_loss(call, static_cast<bidfcl::LossOrder>(order));
+  });
+  m.def("received_intervals", [](int storage, int threads, const py::tuple& arrays, const py::tuple& sizes,
+                                 const py::tuple& rule, Address low, Address high) {
+    bidfcl::LossCall call = loss_of(storage, arrays, sizes, rule);
+    call.threads = threads;
+    py::gil_scoped_release nogil;
+    return bidfcl::received_intervals(call, pointer<double>(low), pointer<double>(high));
+  });
 }

@@ -77,4 +77,69 @@ void frontier_free(void* handle);
 const char* arch_name();
 const char* compiler_name();
 
+// --- Decision losses
+// ---------------------------------------------------------------------------------------------------
+
+// How the [B, N, M] arrays of a loss are stored. Half precision is arithmetic in float32.
+enum Storage : int { kStoreFloat32 = 0, kStoreFloat64 = 1, kStoreFloat16 = 2, kStoreBfloat16 = 3 };
+
+enum LossFamily : int {
+  kPpl = 0,        // softmax policy of the treatment received; with a price, DPL and MER
+  kPifd = 1,       // frozen finite differences, Algorithm 3 as printed; with a price, DIFD
+  kPifdExact = 2,  // the same, true black-box differences
+  kDecision = 3    // the hard decision; value only
+};
+
+struct LossRule {
+  int family;
+  double temperature;
+  double bound;  // of score gaps; 0: none
+  bool window;   // the bound is a boxcar window and no floor
+};
+
+// What the value pass adds up for each (problem, multiplier); the gradient pass fills the first, the Hessian pass the
+// first two: the derivative of the loss along the direction (without the scale), and that of its derivative in the
+// multiplier.
+enum LossTotal : int { kLoss = 0, kValueSlope = 1, kCostSlope = 2, kClippedRows = 3, kWeightedRows = 4 };
+constexpr int kLossTotals = 5;
+
+// B problems. Strides in elements; any may be zero or negative. Labels and weights are in the arithmetic's precision,
+// a row's weight at multiplier k is scale·weight·(outcome − price·cost_outcome). The slopes are those of the two parts,
+// Σ weight·outcome·d and Σ weight·cost_outcome·d, with d the derivative of a row's unit loss in the multiplier.
+struct LossCall {
+  int storage;
+  const void* value;
+  const void* cost;
+  const std::uint8_t* open;  // null: every treatment is open
+  std::int64_t value_stride[3], cost_stride[3], open_stride[3];
+  const std::int64_t* treatment;
+  const void* weight;
+  const void* outcome;       // null: 0
+  const void* cost_outcome;  // null: 0
+  std::int64_t treatment_stride[2], weight_stride[2], outcome_stride[2], cost_outcome_stride[2];
+  std::int64_t count, users;
+  int items, multipliers;
+  const double* multiplier;  // [B, K]
+  const double* price;       // [B, K] or null: 0
+  const double* turn;        // [B, K] or null: 0
+  const double* scale;       // [B] or null: 1
+  LossRule rule;
+  const void* value_turn;  // the Hessian's direction
+  const void* cost_turn;
+  std::int64_t value_turn_stride[3], cost_turn_stride[3];
+  void* value_out;  // [B, N, M], side by side
+  void* cost_out;
+  double* totals;  // [B, K, kLossTotals]
+  int threads;
+};
+
+enum class LossOrder : int { kValue = 0, kGradient = 1, kHessian = 2 };
+
+// Returns how many treatments are not 0 to M − 1; throws std::bad_alloc and nothing else.
+std::int64_t decision_loss(const LossCall& call, LossOrder order);
+
+// The multipliers at which the treatment received is a user's decision: low <= λ < high, both 0 where there are none.
+// Problem 0 of the call alone; low, high: [N].
+std::int64_t received_intervals(const LossCall& call, double* low, double* high);
+
 }  // namespace bidfcl

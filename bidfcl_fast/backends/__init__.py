@@ -19,18 +19,29 @@ _AUTO = ("cpp", "numba")
 
 _default: str | None = None
 
+# Those found able to run: what can run once can run again, and a small call has no time to ask each time.
+_able: dict[str, ModuleType] = {}
+
 
 def _absent(name: str) -> str | None:
     """Why backend `name` cannot run here, or None if it can."""
+    if name in _able:
+        return None
     try:
-        return _module(name).probe()
+        module = _module(name)
+        why: str | None = module.probe()
     except ImportError as error:
         return f"{type(error).__name__}: {error}"
+    if why is None:
+        _able[name] = module
+    return why
 
 
 def _module(name: str) -> ModuleType:
     if name not in ORDER:
         raise ValueError(f"unknown backend {name!r}; expected one of {', '.join(ORDER)}")
+    if name in _able:
+        return _able[name]
     return importlib.import_module(f".{name}", __name__)
 
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from .. import _native
+from .._decisions import Decisions, Order
 from .._problems import Contested, FrontierResult, MckpResult, Problems
 from . import threads
+
+ONE_THREAD_BELOW = 1 << 16  # numbers: waking a thread costs more (kWorthThreads of csrc/cpu/losses.cpp)
 
 
 def probe() -> str | None:
@@ -42,3 +47,14 @@ def contested(problems: Problems, multiplier: float, margin: float, units: tuple
 
 def frontier(problems: Problems) -> FrontierResult:
     return _native.frontier(problems, threads())
+
+
+def decision_loss(d: Decisions, order: Order, value_out: Any = None, cost_out: Any = None) -> np.ndarray:
+    count, users, items, _ = d.shape
+    cells = count * users * items
+    # The smallest batches run on the caller's thread: no need to ask how many there are.
+    return _native.decision_loss(d, order, threads() if cells >= ONE_THREAD_BELOW else 1, value_out, cost_out)
+
+
+def received_intervals(value: np.ndarray, cost: np.ndarray, treatment: np.ndarray) -> np.ndarray:
+    return _native.received_intervals(value, cost, treatment, threads())

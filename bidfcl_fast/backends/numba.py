@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import numba
 import numpy as np
 
+from .._decisions import Decisions, Order
 from .._problems import Contested, FrontierResult, MckpResult, Problems
 from .._spec import FILL_WINDOW
 from ..errors import Status
@@ -596,3 +597,18 @@ def frontier(problems: Problems) -> FrontierResult:
         edges, order, _wide(value), _wide(spend), solver.value_scale.shift, solver.cost_scale.shift
     )
     return FrontierResult(Status.SOLVED, *points)
+
+
+# --- Decision losses: numba_losses.py, which uses the threads and flat arrays of this file ------------------------------
+
+
+def decision_loss(d: Decisions, order: Order, value_out: Any = None, cost_out: Any = None) -> np.ndarray:
+    from . import numba_losses
+
+    return numba_losses.decision_loss(d, order, value_out, cost_out)
+
+
+def received_intervals(value: np.ndarray, cost: np.ndarray, treatment: np.ndarray) -> np.ndarray:
+    from . import numba_losses
+
+    return numba_losses.received_intervals(value, cost, treatment)

@@ -15,6 +15,9 @@ import numpy as np
 from .._problems import Contested, FrontierResult, MckpResult, Problems
 from .._spec import FILL_WINDOW, FIXED_POINT_BITS
 from ..errors import Status
+from .reference_losses import bisection, decision_loss, received_intervals
+
+__all__ = ["bisection", "decision_loss", "describe", "frontier", "mckp", "probe", "received_intervals"]
 
 
 def probe() -> str | None:

@@ -1,0 +1,126 @@
+"""The decision losses for trainers that are not torch's: value and gradient of arrays, in one pass over the data.
+
+What a custom objective of a boosting library, or a JAX callback, needs: numbers in, numbers out, and no torch.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from . import _check, _pool, backends
+from ._arrays import like, to_numpy
+from ._decisions import Decisions, Family, Order, Rule, Total
+
+# name -> (family, whether the multipliers price the cost in the outcome)
+LOSSES = {
+    "ppl": (Family.PPL, False),
+    "pifd": (Family.PIFD, False),
+    "dpl": (Family.PPL, True),
+    "mer": (Family.PPL, True),
+    "difd": (Family.PIFD, True),
+}
+
+
+class LossAndGrad(NamedTuple):
+    """A loss and its gradients in value_hat and cost_hat, [N, M] each, of the library that value_hat came from."""
+
+    loss: float
+    value: Any
+    cost: Any
+
+
+def loss_and_grad(
+    loss: str,
+    value_hat: Any,
+    cost_hat: Any,
+    treatment: Any,
+    outcome: Any,
+    weight: Any,
+    multiplier: Any,
+    *,
+    cost_outcome: Any = None,
+    temperature: float = 1.0,
+    variant: str = "paper",
+    min_gap: float | None = None,
+    window: float | None = None,
+    multiplier_grad: str = "stop",
+    mask: Any = None,
+    backend: str | None = None,
+) -> LossAndGrad:
+    """A loss of `bidfcl_fast.losses` by name, with its gradient, without torch.
+
+    Parameters
+    ----------
+    loss
+        "ppl", "pifd", "dpl", "mer" or "difd".
+    value_hat, cost_hat
+        [N, M] float32 or float64.
+    treatment, outcome, weight
+        [N] int64, and numbers in the dtype of value_hat.
+    multiplier
+        A number or [K], whose losses are summed.
+    cost_outcome
+        [N]; needed by "dpl", "mer", "difd" and multiplier_grad="implicit".
+    temperature, variant, min_gap, window, multiplier_grad, mask
+        As in `losses.ppl_loss` and `losses.pifd_loss`.
+    backend
+        As in `solve_mckp`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Naming the argument, what was expected and what came.
+    """
+    if loss not in LOSSES:
+        raise ValueError(f"unknown loss {loss!r}; expected one of {', '.join(LOSSES)}")
+    family, dual = LOSSES[loss]
+    if multiplier_grad not in ("stop", "implicit") or (dual and multiplier_grad != "stop"):
+        raise ValueError(f"multiplier_grad must be 'stop', or for ppl and pifd 'implicit', got {multiplier_grad!r}")
+    implicit = multiplier_grad == "implicit"
+    if (dual or implicit) and cost_outcome is None:
+        raise ValueError(f"{loss} with multiplier_grad={multiplier_grad!r} needs cost_outcome")
+    if variant not in ("paper", "exact"):
+        raise ValueError(f"variant must be 'paper' or 'exact', got {variant!r}")
+    if family is Family.PIFD and variant == "exact":
+        family = Family.PIFD_EXACT
+    if min_gap is not None and window is not None:
+        raise ValueError("give min_gap or window, not both")
+    for name, number in (("temperature", temperature), ("min_gap", min_gap), ("window", window)):
+        if number is not None and not 0 < number < np.inf:
+            raise ValueError(f"{name} must be positive and finite, got {number}")
+    problems = _check.instance(value_hat, cost_hat, mask)
+    value, cost = problems.value[0], problems.cost[0]
+    open_ = None if problems.mask is None else problems.mask[0]
+    n, dtype = len(value), value.dtype
+
+    def labels(name: str, x: Any) -> np.ndarray:
+        array = to_numpy(name, x)
+        if array.shape != (n,) or array.dtype != dtype:
+            raise ValueError(f"{name} must be [{n}] {dtype}, got shape {list(array.shape)}, dtype {array.dtype}")
+        return array
+
+    t = to_numpy("treatment", treatment)
+    if t.shape != (n,) or t.dtype != np.int64:
+        raise ValueError(f"treatment must be [{n}] int64, got shape {list(t.shape)}, dtype {t.dtype}")
+    m = np.atleast_1d(np.asarray(to_numpy("multiplier", multiplier), np.float64))
+    if m.ndim > 1 or m.size == 0 or not (np.isfinite(m) & (m >= 0)).all():
+        raise ValueError(f"multiplier must be a number or [K], finite and at least 0, got {multiplier!r}")
+    m = np.ascontiguousarray(m[None])
+    w, y = labels("weight", weight), labels("outcome", outcome)
+    x = labels("cost_outcome", cost_outcome) if dual or implicit else None
+    bound = min_gap if window is None else window
+    rule = Rule(family, float(temperature), 0.0 if bound is None else float(bound), window is not None)
+    run = backends.resolve(backend).decision_loss
+    price, total = m if dual else None, None
+    if implicit:
+        total = run(Decisions(value, cost, t, w, y, x, m, rule, open_), Order.VALUE)
+        slope = total[..., Total.COST_SLOPE]
+        moves = (slope != 0) & (m > 0)  # at 0 money is left over, and the multiplier stays there
+        price = np.where(moves, total[..., Total.VALUE_SLOPE] / np.where(moves, slope, 1.0), 0.0)
+    out = _pool.empty(value.shape, dtype), _pool.empty(value.shape, dtype)
+    made = run(Decisions(value, cost, t, w, y, x, m, rule, open_, price), Order.GRADIENT, *out)
+    total = made if total is None else total
+    back = like(value_hat)
+    return LossAndGrad(float(total[..., Total.LOSS].sum()), back(out[0]), back(out[1]))

@@ -1,0 +1,505 @@
+"""The decision losses of Bi-DFCL and DFCL for torch: what a trial says of the decisions that predictions lead to.
+
+All of them take `value_hat, cost_hat` [N, M] or [B, N, M] (predicted value and cost of M treatments for N users, B problems), the
+`treatment` each user received, the observed `outcome` (value), and `weight` = 1/(N·p_t), p_t the share of the users who received t
+(`metrics.ipw_weight`). They return a scalar, or [B], and have exact first and second derivatives in value_hat and cost_hat; a third
+raises. Arithmetic is that of the predictions, float32 for float16 and bfloat16. A row whose outcome is 0 costs next to nothing.
+
+A user decides for the treatment with the largest score, value_hat − multiplier·cost_hat. Which multiplier spends a budget is
+`metrics.eom`'s to say.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd import forward_ad
+
+from . import ops
+from ._decisions import Family, Total
+from .autograd import FusedLoss, ImplicitLoss, PolicyLoss, apply
+
+__all__ = [
+    "clipped_share",
+    "decision_loss",
+    "difd_loss",
+    "dpl_loss",
+    "drp_loss",
+    "implied_price",
+    "mer_loss",
+    "pifd_loss",
+    "ppl_loss",
+]
+
+logger = logging.getLogger(__name__)
+
+_FLOATS = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
+
+
+def ppl_loss(
+    value_hat: Tensor,
+    cost_hat: Tensor,
+    treatment: Tensor,
+    outcome: Tensor,
+    weight: Tensor,
+    multiplier: Any,
+    *,
+    temperature: float = 1.0,
+    multiplier_grad: str = "stop",
+    cost_outcome: Tensor | None = None,
+    price_bounds: tuple[float, float] | None = None,
+    centre: bool = False,
+    mask: Tensor | None = None,
+    backend: str | None = None,
+) -> Tensor:
+    """Primal policy learning: −Σ_i weight_i·outcome_i·P_{i,t_i}, P the softmax of the scores over `temperature`.
+
+    Parameters
+    ----------
+    value_hat, cost_hat
+        [N, M] or [B, N, M] float32, float64, float16 or bfloat16.
+    treatment
+        [N] or [B, N] int64: the treatment received.
+    outcome, weight
+        [N] or [B, N]: observed value, and 1/(N·p_t).
+    multiplier
+        Value per unit of money, at least 0. One number; [K] with [N, M], K budgets whose losses are summed in one pass; [B] or
+        [B, K] with [B, N, M]. Its own gradient is decided by the next argument.
+    temperature
+        Softness; small ones approach `decision_loss`. METHOD.md A8: predictions are best in standard deviations.
+    multiplier_grad
+        "stop", as the paper: the multiplier is a constant. "implicit": it follows the predictions so that the soft spend
+        Σ weight·cost_outcome·P_t stays, which replaces outcome by outcome − μ·cost_outcome with μ the price of money that the trial
+        itself shows (at a multiplier of 0 money is left over, and this is "stop"). It is the one whose direction lowers regret when predictions are confounded; its second derivative is that of
+        the whole map.
+    cost_outcome
+        [N] or [B, N]: observed cost. For "implicit".
+    price_bounds
+        (low, high) for μ, for "implicit"; each clamping is logged as a warning, and the multiplier is then held constant. With
+        outcomes in standard deviations, (0, 10) is a sound choice. None: no clamp.
+    centre
+        For "implicit": take the weighted means off both outcomes first, which changes no expectation and lowers the noise of μ.
+    mask
+        Same shape as value_hat, bool; False closes a treatment to a user. Rows whose own treatment is closed add nothing.
+    backend
+        As in `solve_mckp`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Naming the argument, what was expected and what came.
+
+    Source: Bi-DFCL §4.2, eq. 16, A.3 (temperature). The implicit form is this project's (METHOD.md §2.3).
+    """
+    options = _options(Family.PPL, temperature, backend)
+    labels = _labels(value_hat, cost_hat, mask, treatment, weight, outcome, cost_outcome, multiplier)
+    return _budgeted(value_hat, cost_hat, labels, options, multiplier_grad, price_bounds, centre)
+
+
+def pifd_loss(
+    value_hat: Tensor,
+    cost_hat: Tensor,
+    treatment: Tensor,
+    outcome: Tensor,
+    weight: Tensor,
+    multiplier: Any,
+    *,
+    temperature: float = 1.0,
+    variant: str = "paper",
+    min_gap: float | None = None,
+    window: float | None = None,
+    multiplier_grad: str = "stop",
+    cost_outcome: Tensor | None = None,
+    price_bounds: tuple[float, float] | None = None,
+    centre: bool = False,
+    mask: Tensor | None = None,
+    backend: str | None = None,
+) -> Tensor:
+    """Primal improved finite differences: Σ_ij g_ij·P_ij, g (a constant) the loss or gain at the decision boundary over its distance.
+
+    Arguments are those of `ppl_loss`, and
+
+    variant
+        "paper": Algorithm 3. "exact": the true differences of the black box; they differ where a user's decision k is not the
+        treatment t received and t is not the runner-up: lowering k then changes nothing, and Algorithm 3 says it does.
+    min_gap
+        Distances below it count as it. None: as the paper, no floor; a distance within rounding has no difference.
+    window
+        Instead of min_gap: distances below it count as it, those above have no difference at all (DFCL's clip "fix").
+        `clipped_share` tells how many rows either touches.
+
+    Source: Bi-DFCL Algorithm 3, A.4; METHOD.md §2.4 for what is wrong in it.
+    """
+    options = _gap_options(variant, temperature, min_gap, window, backend)
+    labels = _labels(value_hat, cost_hat, mask, treatment, weight, outcome, cost_outcome, multiplier)
+    return _budgeted(value_hat, cost_hat, labels, options, multiplier_grad, price_bounds, centre)
+
+
+def dpl_loss(
+    value_hat: Tensor,
+    cost_hat: Tensor,
+    treatment: Tensor,
+    outcome: Tensor,
+    cost_outcome: Tensor,
+    weight: Tensor,
+    multipliers: Any,
+    *,
+    temperature: float = 1.0,
+    mask: Tensor | None = None,
+    backend: str | None = None,
+) -> Tensor:
+    """Dual policy learning: −Σ_λ Σ_i weight_i·(outcome_i − λ·cost_outcome_i)·P_{i,t_i}(λ), for a set of multipliers in one pass.
+
+    `multipliers` is one number, [K] for a set, or [B, K]; the others are as in `ppl_loss`. DFCL's temperature is 1.
+
+    Source: DFCL (dual decision loss, PL); Bi-DFCL A.7.
+    """
+    options = _options(Family.PPL, temperature, backend)
+    labels = _labels(value_hat, cost_hat, mask, treatment, weight, outcome, cost_outcome, multipliers, dual=True)
+    return _loss(value_hat, cost_hat, labels, options)
+
+
+def mer_loss(
+    value_hat: Tensor,
+    cost_hat: Tensor,
+    treatment: Tensor,
+    outcome: Tensor,
+    cost_outcome: Tensor,
+    weight: Tensor,
+    multipliers: Any,
+    *,
+    temperature: float,
+    mask: Tensor | None = None,
+    backend: str | None = None,
+) -> Tensor:
+    """Maximum entropy regulariser: `dpl_loss` with a temperature, which has to be chosen.
+
+    Source: DFCL (MER).
+    """
+    return dpl_loss(
+        value_hat, cost_hat, treatment, outcome, cost_outcome, weight, multipliers,
+        temperature=temperature, mask=mask, backend=backend,
+    )  # fmt: skip
+
+
+def difd_loss(
+    value_hat: Tensor,
+    cost_hat: Tensor,
+    treatment: Tensor,
+    outcome: Tensor,
+    cost_outcome: Tensor,
+    weight: Tensor,
+    multipliers: Any,
+    *,
+    temperature: float = 1.0,
+    variant: str = "paper",
+    min_gap: float | None = None,
+    window: float | None = None,
+    mask: Tensor | None = None,
+    backend: str | None = None,
+) -> Tensor:
+    """Dual improved finite differences: `pifd_loss` of outcome − λ·cost_outcome, summed over a set of multipliers in one pass.
+
+    Arguments are those of `dpl_loss`, and variant, min_gap and window those of `pifd_loss`.
+
+    Source: Bi-DFCL Algorithm 5, A.7.
+    """
+    options = _gap_options(variant, temperature, min_gap, window, backend)
+    labels = _labels(value_hat, cost_hat, mask, treatment, weight, outcome, cost_outcome, multipliers, dual=True)
+    return _loss(value_hat, cost_hat, labels, options)
+
+
+def decision_loss(
+    value_hat: Tensor,
+    cost_hat: Tensor,
+    treatment: Tensor,
+    outcome: Tensor,
+    weight: Tensor,
+    multiplier: Any,
+    *,
+    mask: Tensor | None = None,
+    backend: str | None = None,
+) -> Tensor:
+    """The hard decision's own loss: −Σ_i weight_i·outcome_i·1[i decides for the treatment received]. No gradient.
+
+    Unbiased for minus the mean value of the decisions, if they were made without looking at these outcomes. Ties: largest score, then
+    smallest cost, then smallest index. Arguments are those of `ppl_loss`.
+
+    Source: Bi-DFCL eq. 11, A.2.
+    """
+    labels = _labels(value_hat, cost_hat, mask, treatment, weight, outcome, None, multiplier)
+    options = _options(Family.DECISION, 1.0, backend)
+    return torch.ops.bidfcl.policy_loss(value_hat.detach(), cost_hat.detach(), *labels, *options)[0]
+
+
+def implied_price(
+    value_hat: Tensor,
+    cost_hat: Tensor,
+    treatment: Tensor,
+    outcome: Tensor,
+    cost_outcome: Tensor,
+    weight: Tensor,
+    multiplier: Any,
+    *,
+    temperature: float = 1.0,
+    mask: Tensor | None = None,
+    backend: str | None = None,
+) -> Tensor:
+    """μ = (∂V/∂λ)/(∂C/∂λ) of the soft decisions, as the trial shows it: what `ppl_loss` uses for "implicit", before any clamp.
+
+    Returns
+    -------
+    float64 in the shape of the multiplier; 0 where nobody's decision moves, and at a multiplier of 0 (money is left over).
+    """
+    labels = _labels(value_hat, cost_hat, mask, treatment, weight, outcome, cost_outcome, multiplier)
+    options = _options(Family.PPL, temperature, backend)
+    args = (value_hat.detach(), cost_hat.detach(), *labels, *options)
+    price = apply(ImplicitLoss, -math.inf, math.inf, *args)[1]
+    return price.reshape(multiplier.shape if isinstance(multiplier, Tensor) else torch.Size())
+
+
+def clipped_share(
+    value_hat: Tensor,
+    cost_hat: Tensor,
+    treatment: Tensor,
+    outcome: Tensor,
+    weight: Tensor,
+    multiplier: Any,
+    *,
+    min_gap: float | None = None,
+    window: float | None = None,
+    mask: Tensor | None = None,
+    backend: str | None = None,
+) -> float:
+    """The share of the rows with an outcome whose own distance to the decision boundary is below `min_gap` or `window`.
+
+    Over all problems and multipliers. The others of `pifd_loss` do not matter to it.
+    """
+    labels = _labels(value_hat, cost_hat, mask, treatment, weight, outcome, None, multiplier)
+    options = _gap_options("paper", 1.0, min_gap, window, backend)
+    _, totals = torch.ops.bidfcl.policy_loss(value_hat.detach(), cost_hat.detach(), *labels, *options)
+    clipped, rows = (float(totals[..., which].sum()) for which in (Total.CLIPPED_ROWS, Total.WEIGHTED_ROWS))
+    return clipped / rows if rows else 0.0
+
+
+def drp_loss(
+    score: Tensor,
+    treatment: Tensor,
+    value: Tensor,
+    cost: Tensor,
+    *,
+    shares: Any = None,
+) -> Tensor:
+    """DHCL-style return on investment: at the minimum, sigmoid(score) is the lift in value over the lift in cost.
+
+    With two arms, score [N] or [N, 1]:  −Σ_i w_i·(value_i·s_i + cost_i·ln(1 − σ(s_i))), w = 1/N_1 for the treated and −1/N_0
+    for the others, which is convex in s where the lift in cost is positive. With M arms, score [N, M−1]: the same for each pair of
+    neighbours (j−1, j), summed; σ(s_j) is then the marginal return of arm j over arm j−1. Value must be scaled so that returns
+    are below 1. Elementwise in N, so autograd's own derivatives, of any order, are used.
+
+    Parameters
+    ----------
+    score
+        [N], or [N, M−1].
+    treatment
+        [N] int64, 0 … M−1, arms in the order of their cost.
+    value, cost
+        [N] observed value and cost.
+    shares
+        [M] probabilities of the arms. None: those observed, and then every arm must have been received by somebody.
+
+    Source: DHCL (Zhou et al., AAAI 2023), reconstructed in METHOD.md §2.7: "DHCL-style", not the authors' code.
+    """
+    if not isinstance(score, Tensor) or score.dtype not in _FLOATS or score.dim() not in (1, 2):
+        raise ValueError(f"score must be a float tensor [N] or [N, M-1], got {_what(score)}")
+    s = score.unsqueeze(1) if score.dim() == 1 else score
+    n, steps = s.shape
+    _check_integers(treatment, [(n,)])
+    for name, x in (("value", value), ("cost", cost)):
+        _check_label(name, x, [(n,)], s)
+    if shares is None:
+        counts = torch.stack([(treatment == j).sum() for j in range(steps + 1)])
+        if not torch.compiler.is_compiling() and not bool((counts > 0).all()):
+            missing = int((counts == 0).nonzero()[0])
+            raise ValueError(f"nobody received treatment {missing}: give shares, or leave it out")
+    else:
+        counts = n * torch.as_tensor(shares)
+        if counts.shape != (steps + 1,) or not bool((counts > 0).all()):
+            raise ValueError(f"shares must be [{steps + 1}] positive numbers, got {shares}")
+    rate = (1 / counts).to(s.dtype)
+    arm = torch.arange(1, steps + 1)
+    own = treatment.unsqueeze(1)
+    w = torch.where(own == arm, rate[1:], 0.0) - torch.where(own == arm - 1, rate[:-1], 0.0)
+    # ln(1 − σ(s)) = ln σ(−s)
+    return -(w * (value.unsqueeze(1) * s + cost.unsqueeze(1) * torch.nn.functional.logsigmoid(-s))).sum()
+
+
+# --- From arguments to Functions --------------------------------------------------------------------------------------
+
+
+def _budgeted(
+    value: Tensor, cost: Tensor, labels: tuple, options: ops.Options, multiplier_grad: str, bounds: Any, centre: bool
+) -> Tensor:
+    if multiplier_grad == "stop":
+        # The cost is no part of this loss.
+        return _loss(value, cost, (*labels[:4], None, *labels[5:]), options)
+    if multiplier_grad != "implicit":
+        raise ValueError(f"multiplier_grad must be 'stop' or 'implicit', got {multiplier_grad!r}")
+    mask, treatment, weight, outcome, cost_outcome, multiplier, _ = labels
+    if cost_outcome is None:
+        raise ValueError("multiplier_grad='implicit' needs cost_outcome, the observed cost")
+    low, high = (-math.inf, math.inf) if bounds is None else map(float, bounds)
+    if not low <= high:
+        raise ValueError(f"price_bounds must be (low, high) with low <= high, got {bounds}")
+    if centre:
+        total = weight.sum(-1, keepdim=True)
+        outcome, cost_outcome = (y - (weight * y).sum(-1, keepdim=True) / total for y in (outcome, cost_outcome))
+    labels = (mask, treatment, weight, outcome, cost_outcome, multiplier, None)
+    loss, price, slope = apply(ImplicitLoss, low, high, value, cost, *labels, *options)
+    if _plain(value, cost):
+        _log(price, (slope == 0) & (multiplier > 0))
+    return loss
+
+
+def _log(price: Tensor, held: Tensor) -> None:
+    if bool(held.any()):
+        logger.warning(
+            "price of money %s: clamped, or nobody's soft decision moves; the multiplier counts as constant there",
+            price[held].tolist(),
+        )
+    if logger.isEnabledFor(logging.DEBUG):
+        logger.debug("price of money %s", price.tolist())
+
+
+def _loss(value: Tensor, cost: Tensor, labels: tuple, options: ops.Options) -> Tensor:
+    if _plain(value, cost):
+        if torch.is_grad_enabled() and (value.requires_grad or cost.requires_grad):
+            return FusedLoss.apply(value, cost, *labels, *options)
+        return ops.value_of(value, cost, labels, options)[0]
+    return apply(PolicyLoss, value, cost, *labels, *options)
+
+
+def _plain(value: Tensor, cost: Tensor) -> bool:
+    """Whether nothing looks over torch's shoulder: no compiler, transform, mode, forward derivative or subclass."""
+    return not (
+        torch.compiler.is_compiling()
+        or torch._C._are_functorch_transforms_active()
+        or torch._C._len_torch_dispatch_stack() > 0
+        or forward_ad._current_level >= 0
+        or type(value) not in (Tensor, torch.nn.Parameter)
+        or type(cost) not in (Tensor, torch.nn.Parameter)
+    )
+
+
+def _options(
+    family: Family, temperature: float, backend: str | None, bound: float = 0.0, window: bool = False
+) -> ops.Options:
+    temperature = float(temperature)
+    if not 0 < temperature < math.inf:
+        raise ValueError(f"temperature must be positive and finite, got {temperature}")
+    return (int(family), temperature, bound, window, backend or "")
+
+
+def _gap_options(variant: str, temperature: float, min_gap: Any, window: Any, backend: str | None) -> ops.Options:
+    if variant not in ("paper", "exact"):
+        raise ValueError(f"variant must be 'paper' or 'exact', got {variant!r}")
+    if min_gap is not None and window is not None:
+        raise ValueError("give min_gap or window, not both")
+    for name, x in (("min_gap", min_gap), ("window", window)):
+        if x is not None and not 0 < float(x) < math.inf:
+            raise ValueError(f"{name} must be positive and finite, got {x}")
+    family = Family.PIFD if variant == "paper" else Family.PIFD_EXACT
+    bound = min_gap if window is None else window
+    return _options(family, temperature, backend, 0.0 if bound is None else float(bound), window is not None)
+
+
+def _labels(
+    value: Tensor,
+    cost: Tensor,
+    mask: Tensor | None,
+    treatment: Tensor,
+    weight: Tensor,
+    outcome: Tensor,
+    cost_outcome: Tensor | None,
+    multiplier: Any,
+    dual: bool = False,
+) -> tuple:
+    """The checked arguments, as the ops want them: mask, treatment, weight, outcome, cost_outcome, multiplier, price."""
+    if not isinstance(value, Tensor) or value.dtype not in _FLOATS or value.dim() not in (2, 3):
+        raise ValueError(f"value_hat must be a float tensor [N, M] or [B, N, M], got {_what(value)}")
+    if value.device.type not in ("cpu", "meta"):
+        raise ValueError(f"value_hat is on {value.device}; the backends here take tensors on the CPU")
+    if value.shape[-1] == 0:
+        raise ValueError("value_hat has no treatments: expected M >= 1")
+    if not isinstance(cost, Tensor) or cost.shape != value.shape or cost.dtype != value.dtype:
+        raise ValueError(f"cost_hat must be like value_hat, {_what(value)}, got {_what(cost)}")
+    if mask is not None and (not isinstance(mask, Tensor) or mask.shape != value.shape or mask.dtype != torch.bool):
+        raise ValueError(f"mask must be bool {list(value.shape)} like value_hat, got {_what(mask)}")
+    shapes = [value.shape[-2:-1]] if value.dim() == 2 else [value.shape[-2:-1], value.shape[:-1]]
+    _check_integers(treatment, shapes)
+    _check_label("outcome", outcome, shapes, value)
+    _check_label("weight", weight, shapes, value)
+    if cost_outcome is not None:
+        _check_label("cost_outcome", cost_outcome, shapes, value)
+    elif dual:
+        raise ValueError("cost_outcome is needed: a dual loss counts value − λ·cost")
+    m = _multiplier(multiplier, value, dual)
+    # A copy, since torch.compile takes no tensor twice.
+    return (mask, treatment, weight, outcome, cost_outcome, m, m.clone() if dual else None)
+
+
+def _multiplier(given: Any, value: Tensor, dual: bool) -> Tensor:
+    """[K] with [N, M], [B, K] with [B, N, M]; float64, contiguous."""
+    name = "multipliers" if dual else "multiplier"
+    if not isinstance(given, Tensor):
+        m = torch.tensor(given, dtype=torch.float64)
+    else:
+        if given.requires_grad and torch.is_grad_enabled():
+            raise ValueError(
+                f"{name} requires a gradient, which these losses do not give: detach it, or use multiplier_grad='implicit'"
+            )
+        m = given.detach() if given.dtype == torch.float64 else given.detach().to(torch.float64)
+    if _plain(value, value):
+        numbers: list[float] = m.reshape(-1).tolist()
+        if not all(0 <= x < math.inf for x in numbers):
+            raise ValueError(f"{name} must be finite and at least 0, got {m.tolist()}")
+    if value.dim() == 2:
+        if m.dim() > 1 or m.numel() == 0:
+            raise ValueError(f"{name} must be one number or [K] with value_hat [N, M], got shape {list(m.shape)}")
+        return m if m.dim() else m.reshape(1)
+    b = value.shape[0]
+    # [B] are B problems' own; for the dual losses a set [K] is every problem's.
+    if m.dim() == 1:
+        m = m.unsqueeze(0) if dual else m.unsqueeze(1)
+    if m.dim() > 2 or m.numel() == 0 or (m.dim() == 2 and m.shape[0] not in (1, b)):
+        expected = f"[K] or [{b}, K]" if dual else f"[{b}] or [{b}, K]"
+        raise ValueError(
+            f"{name} must be one number, {expected} with value_hat {list(value.shape)}, got shape {list(given.shape)}"
+        )
+    return m.expand(b, m.shape[-1] if m.dim() == 2 else 1).contiguous()
+
+
+def _check_integers(treatment: Any, shapes: list) -> None:
+    if not isinstance(treatment, Tensor) or treatment.dtype != torch.int64 or treatment.shape not in shapes:
+        raise ValueError(f"treatment must be int64 {_either(shapes)}, got {_what(treatment)}")
+
+
+def _check_label(name: str, x: Any, shapes: list, value: Tensor) -> None:
+    if not isinstance(x, Tensor) or x.shape not in shapes:
+        raise ValueError(f"{name} must be a tensor {_either(shapes)}, got {_what(x)}")
+    if x.dtype not in (value.dtype, ops.arithmetic(value.dtype)):
+        raise TypeError(
+            f"{name} must be {ops.arithmetic(value.dtype)} beside value_hat of {value.dtype}, got {x.dtype}"
+        )
+
+
+def _either(shapes: list) -> str:
+    return " or ".join(str(list(shape)) for shape in shapes)
+
+
+def _what(x: Any) -> str:
+    return f"{list(x.shape)} of {x.dtype}" if isinstance(x, Tensor) else type(x).__name__
