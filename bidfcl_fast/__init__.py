@@ -22,8 +22,10 @@ _EXPORTS = {
     "Status": "errors",
     "Table": "data",
     "backends": "",
+    "bilevel": "",
     "budget_frontier": "frontier",
     "data": "",
+    "linalg": "",
     "methods": "",
     "metrics": "",
     "solve_mckp": "mckp",
@@ -32,7 +34,7 @@ _EXPORTS = {
 __all__ = sorted(_EXPORTS)
 
 if TYPE_CHECKING:
-    from . import backends, data, methods, metrics
+    from . import backends, bilevel, data, linalg, methods, metrics
     from .data import Table
     from .errors import BackendUnavailable, InfeasibleBudget, Status
     from .frontier import Frontier, budget_frontier

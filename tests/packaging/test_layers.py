@@ -96,6 +96,8 @@ IN_FUNCTION = {
     "matplotlib": lambda module: module.split(".")[0] in {"frontier", "report"},
     "pyarrow": lambda module: module.split(".")[0] in {"data", "tables", "scale"},
     "highspy": lambda module: module == "mckp",
+    "scipy": lambda module: module == "linalg.operator",
+    "curvlinops": lambda module: module == "linalg.operator",
     "numba": lambda module: module.startswith("backends.numba") or module == "cli",
 }
 
