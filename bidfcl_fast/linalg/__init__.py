@@ -7,6 +7,7 @@ Vectors are flat: [P], or [B, P] for B right-hand sides, in the order of `module
 
 from .autodiff import FunctionHessian, GaussNewtonOperator, HessianOperator
 from .cg import CGResult, CGStatus, conjugate_gradient
+from .mlp import MLPCurvature
 from .operator import FunctionOperator, LinearOperator, MatrixOperator, ScaledIdentity, as_operator
 from .preconditioner import JacobiPreconditioner, NystromPreconditioner
 
@@ -19,6 +20,7 @@ __all__ = [
     "HessianOperator",
     "JacobiPreconditioner",
     "LinearOperator",
+    "MLPCurvature",
     "MatrixOperator",
     "NystromPreconditioner",
     "ScaledIdentity",

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .. import _native
+from .. import _native_curvature
 from ..backends import available as backends_available
 from ._cg_torch import _RUNNING, End
 from .preconditioner import JacobiPreconditioner
@@ -16,7 +16,7 @@ from .preconditioner import JacobiPreconditioner
 
 def available() -> bool:
     """Whether the compiled kernels are there."""
-    return hasattr(_native, "ConjugateGradient") and "cpp" in backends_available()
+    return "cpp" in backends_available()
 
 
 def advance(solve: Any, x: Tensor, r: Tensor, target: Tensor, room: np.ndarray) -> End:
@@ -33,8 +33,10 @@ def advance(solve: Any, x: Tensor, r: Tensor, target: Tensor, room: np.ndarray) 
         )
     p = (r if apply is None else apply(r)).clone(memory_format=torch.contiguous_format)
     rz = torch.linalg.vecdot(r.double(), p.double()).numpy()
-    call = _native.ConjugateGradient(
-        *(t.numpy() for t in (x, r, p)),
+    call = _native_curvature.ConjugateGradient(
+        x.numpy(),
+        r.numpy(),
+        p.numpy(),
         None if inverse is None else inverse.numpy(),
         rz=rz,
         goal=target.square().numpy(),
@@ -44,9 +46,10 @@ def advance(solve: Any, x: Tensor, r: Tensor, target: Tensor, room: np.ndarray) 
     running = call.running
     while running:
         part = p if running == count else p[torch.from_numpy(call.state == _RUNNING)]
-        product = solve.product(part)
-        running = call.step(product.contiguous().numpy(), turn=apply is None or inverse is not None)
+        product = solve.product(part).contiguous()
+        running = call.step(product.data_ptr(), apply is None or inverse is not None)
         if running and apply is not None and inverse is None:
             mask = torch.from_numpy(call.state == _RUNNING)
-            call.turn((apply(r) if running == count else apply(r[mask])).contiguous().numpy())
+            z = (apply(r) if running == count else apply(r[mask])).contiguous()
+            call.turn(z.data_ptr())
     return End(call.state, call.steps, call.curvature)
