@@ -176,7 +176,8 @@ def implicit_hypergradient(
     """
     lower = Lower(target, bridge, inputs, lower_loss, ridge)
     theta = lower.parameters
-    operator = curvature_of(lower, curvature).damped(lower.ridge)
+    operator = curvature_of(lower, curvature)
+    operator = operator.damped(lower.ridge) if lower.ridge else operator
     with torch.enable_grad():
         upper = vectors.scalar("upper_loss", upper_loss(target))
         slope = vectors.flatten(vectors.gradients(upper, theta)).detach()

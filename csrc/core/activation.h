@@ -53,7 +53,7 @@ BIDFCL_HD constexpr bool piecewise_linear(Activation kind) {
   return kind == Activation::identity || kind == Activation::relu || kind == Activation::leaky_relu;
 }
 
-// Of a number or a pack: the type of one lane, integers of its width, how many lanes.
+// Of a number or a pack: the type of one lane, integers of its width (that may overflow), how many lanes.
 template <class Num>
 struct NumberOf {
   using Element = std::decay_t<decltype(Num{}[0])>;
@@ -63,13 +63,13 @@ struct NumberOf {
 template <>
 struct NumberOf<float> {
   using Element = float;
-  using Integer = std::int32_t;
+  using Integer = std::uint32_t;
   static constexpr int lanes = 1;
 };
 template <>
 struct NumberOf<double> {
   using Element = double;
-  using Integer = std::int64_t;
+  using Integer = std::uint64_t;
   static constexpr int lanes = 1;
 };
 
@@ -122,7 +122,7 @@ BIDFCL_HD Num exp_minus_one(Num x) {
   Integer bits, whole;
   std::memcpy(&bits, &shifted, sizeof bits);
   std::memcpy(&whole, &magic, sizeof whole);
-  bits = (bits - whole + bias) << mantissa;
+  bits = (bits - whole + static_cast<unsigned>(bias)) << mantissa;
   Num power;
   std::memcpy(&power, &bits, sizeof power);
   return power * p + (power - 1);
