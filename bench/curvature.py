@@ -12,6 +12,7 @@ import json
 import os
 import re
 import statistics
+import subprocess
 import sys
 import time
 import warnings
@@ -39,6 +40,7 @@ warnings.filterwarnings("ignore", category=DeprecationWarning)
 
 SIZES = [((12, 64, 32, 32, 4), 8192), ((192, 128, 64, 32, 10), 8192), ((12, 64, 32, 32, 4), 512)]
 RTOL, MOST = 1e-3, 500
+OUTER = 10
 
 
 class Problem:
@@ -83,16 +85,23 @@ def flat(tensors: Any) -> Tensor:
     return torch.cat([t.detach().reshape(-1) for t in tensors])
 
 
-def take_turns(contenders: dict[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:
-    """Seconds of every contender in every round."""
+def take_turns(contenders: dict[str, Callable[[], Any]], rounds: int, inner: int = 1) -> dict[str, list[float]]:
+    """Seconds of every contender in every round, a mean of `inner` calls in a row.
+
+    Calls in a row, after one that is not timed, because that is how conjugate gradient makes them; and because an
+    OpenMP pool goes on spinning on the other cores for a while after its last call.
+    """
     for call in contenders.values():
         call()
     out: dict[str, list[float]] = {name: [] for name in contenders}
     for _ in range(rounds):
         for name, call in contenders.items():
+            if inner > 1:
+                call()
             start = time.perf_counter()
-            call()
-            out[name].append(time.perf_counter() - start)
+            for _ in range(inner):
+                call()
+            out[name].append((time.perf_counter() - start) / inner)
     return out
 
 
@@ -111,7 +120,7 @@ def summarise(times: dict[str, list[float]], base: str) -> list[dict[str, Any]]:
     ]
 
 
-def products(problem: Problem, rounds: int) -> list[dict[str, Any]]:
+def products(problem: Problem, rounds: int, inner: int) -> list[dict[str, Any]]:
     """One product each; `ratio` is kept-graph autograd over the contender."""
     x, y = problem.x, problem.labels().detach()
     kept = HessianOperator(problem.target, lambda net: ((net(x) - y) ** 2).sum(1).mean())
@@ -137,7 +146,7 @@ def products(problem: Problem, rounds: int) -> list[dict[str, Any]]:
             short = "exact" if kind == "hessian" else "Gauss-Newton"
             contenders[f"bidfcl_fast, {backend}, {short}"] = lambda ours=ours: ours._apply(v)
             contenders[f"bidfcl_fast, {backend}, {short}, linearised anew"] = ours.refresh
-    return summarise(take_turns(contenders, rounds), "kept-graph autograd, exact")
+    return summarise(take_turns(contenders, rounds, inner), "kept-graph autograd, exact")
 
 
 def hypergradients(problem: Problem, rounds: int) -> list[dict[str, Any]]:
@@ -322,7 +331,7 @@ def markdown(run: dict[str, Any]) -> str:
             lines.append(
                 f"| {name} + {e['damping']:g}·I | {e['contender']} | {milliseconds(e['median_s'])} | {1 / e['ratio']:.2f} | {e['steps']} |"
             )
-        lines += ["", "### Gauss-Newton solves of 20 outer steps in a row, the network moving in between", ""]
+        lines += ["", "### Gauss-Newton solves of outer steps in a row, the network moving in between", ""]
         lines += ["| contender | a step | ÷ TorchOpt's | conjugate-gradient steps |", "|---|---:|---:|---:|"]
         for e in size["outer"]:
             steps = (
@@ -332,7 +341,7 @@ def markdown(run: dict[str, Any]) -> str:
             )
             lines.append(f"| {e['contender']} | {milliseconds(e['median_s'])} | {1 / e['ratio']:.2f} | {steps} |")
     if run["memory"]:
-        lines += ["", "## Memory", "", "12-64-32-32-4, batch 512, one process.", ""]
+        lines += ["", "## Memory", "", "12-64-32-32-4, batch 512, a fresh process.", ""]
         for name, curve in run["memory"].items():
             half = curve[len(curve) // 2 :]
             lines.append(
@@ -363,22 +372,26 @@ def picture(curves: dict[str, list[list[float]]], path: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="the smallest size alone, few rounds; writes no results")
+    parser.add_argument("--memory", action="store_true", help="only what memory does, as JSON: in a fresh process")
     parser.add_argument("--results", type=Path, default=HERE / "results", help="where the record and the table go")
     parser.add_argument("--picture", type=Path, default=HERE.parent / "docs" / "curvature_memory.svg")
     args = parser.parse_args()
     torch.set_num_threads(cores())
+    if args.memory:
+        print(json.dumps(memory(Problem(*SIZES[-1]), *((500, 50) if args.quick else (10_000, 1000)))))
+        return
     before = os.getloadavg()[0]
     results = []
     for sizes, rows in SIZES[-1:] if args.quick else SIZES:
         problem = Problem(sizes, rows)
-        rounds = 5 if args.quick else 40 if rows < 1000 else 15
-        found = {"network": "-".join(map(str, sizes)), "rows": rows, "products": products(problem, 3 * rounds)}
-        found["hypergradients"] = hypergradients(problem, max(3, rounds // 3))
-        found["outer"] = outer_steps(problem, 4 if args.quick else 20)
+        rounds, inner = (15, 30) if rows < 1000 else (9, 5)
+        found = {"network": "-".join(map(str, sizes)), "rows": rows, "products": products(problem, rounds, inner)}
+        found["hypergradients"] = hypergradients(problem, rounds // 3)
+        found["outer"] = outer_steps(problem, 4 if args.quick else OUTER)
         results.append(found)
         print(f"{found['network']}, batch {rows}: done", file=sys.stderr, flush=True)
-    small = Problem(*SIZES[-1])
-    curves = memory(small, 500 if args.quick else 10_000, 50 if args.quick else 1000)
+    command = [sys.executable, __file__, "--memory", *["--quick"] * args.quick]
+    curves = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
     run = {
         "date": datetime.date.today().isoformat(),
         "machine": {"cpu": cpu(), "cores": cores()},

@@ -39,8 +39,8 @@ long double expected(Activation kind, long double p, long double z) {
   return 0;
 }
 
-constexpr Activation kAll[] = {Activation::identity, Activation::relu,      Activation::leaky_relu, Activation::tanh,
-                               Activation::sigmoid,  Activation::silu,      Activation::gelu,       Activation::gelu_tanh,
+constexpr Activation kAll[] = {Activation::identity, Activation::relu, Activation::leaky_relu, Activation::tanh,
+                               Activation::sigmoid,  Activation::silu, Activation::gelu,       Activation::gelu_tanh,
                                Activation::softplus, Activation::elu};
 
 template <class T>
