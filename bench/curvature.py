@@ -309,6 +309,7 @@ def markdown(run: dict[str, Any]) -> str:
         "",
         "Contenders of one table took turns; a ratio is the median of the rounds' ratios, above 1 where the contender is faster than the first.",
     ]
+    lines += ["", run["note"]] if "note" in run else []
     for size in run["results"]:
         lines += ["", f"## {size['network']}, batch {size['rows']:,}", "", "### One product", ""]
         lines += [
@@ -378,6 +379,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(cores())
     if args.memory:
+        torch.set_num_threads(1)
         print(json.dumps(memory(Problem(*SIZES[-1]), *((500, 50) if args.quick else (10_000, 1000)))))
         return
     before = os.getloadavg()[0]
