@@ -52,6 +52,7 @@ sanitize: build  ## the tests of the C++ again, under GCC's AddressSanitizer and
 
 bench: build  ## check the answers, then time them
 	$(BIN)/python bench/run.py
+	$(BIN)/python bench/curvature.py
 
 clean:  ## remove all that was built, but for the packages in .venv
 	rm -rf build dist demo *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks

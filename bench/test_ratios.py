@@ -139,9 +139,7 @@ def test_growth(benchmark, backend):
         (seconds,) = turns(lambda args=(value, cost, budget): bf.solve_mckp(*args, backend=backend), rounds=7)
         cost_of_a_user.append(1e9 * seconds / users)
     detail = "10⁵, 10⁶, 10⁷ users: " + ", ".join(f"{x:.1f}" for x in cost_of_a_user) + " ns a user"
-    record(
-        benchmark, f"{backend}: time a user, 10⁷ ÷ 10⁵", cost_of_a_user[2] / cost_of_a_user[0], "1: linear", detail
-    )
+    record(benchmark, f"{backend}: time a user, 10⁷ ÷ 10⁵", cost_of_a_user[2] / cost_of_a_user[0], "1: linear", detail)
 
 
 @pytest.mark.parametrize("kind", instances.HARD)

@@ -26,8 +26,10 @@ _EXPORTS = {
     "Status": "errors",
     "Table": "data",
     "backends": "",
+    "bilevel": "",
     "budget_frontier": "frontier",
     "data": "",
+    "linalg": "",
     "loss_and_grad": "gradients",
     "losses": "",
     "methods": "",
@@ -38,7 +40,7 @@ _EXPORTS = {
 __all__ = sorted(_EXPORTS)
 
 if TYPE_CHECKING:
-    from . import backends, data, losses, methods, metrics
+    from . import backends, bilevel, data, linalg, losses, methods, metrics
     from .allocator import Allocator
     from .data import Table
     from .errors import BackendUnavailable, BudgetExhausted, InfeasibleBudget, InfeasibleMinSpend, NotCertified, Status

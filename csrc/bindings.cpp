@@ -4,6 +4,7 @@
 
 #include <cstring>
 #include <memory>
+#include <vector>
 
 #include "capi.h"
 
@@ -134,6 +135,62 @@ PYBIND11_MODULE(_C, m) {
                           reinterpret_cast<Address>(a.multiplier));
   });
   m.def("frontier_free", [](Address handle) { bidfcl::frontier_free(pointer<void>(handle)); });
+
+  m.def("mlp_new", [](int dtype, const py::list& layers, bool exact) {
+    std::vector<bidfcl::MlpLayerShape> shapes;
+    for (const py::handle& given : layers) {
+      const py::tuple t = py::cast<py::tuple>(given);
+      shapes.push_back({t[0].cast<int>(), t[1].cast<int>(), t[2].cast<int>(), t[3].cast<int>(), t[4].cast<double>()});
+    }
+    return reinterpret_cast<Address>(bidfcl::mlp_new({dtype, static_cast<int>(shapes.size()), shapes.data(), exact}));
+  });
+  m.def("mlp_linearise", [](Address handle, std::int64_t rows, Address inputs, std::int64_t input_stride,
+                            Address parameters, Address targets, Address weight, double scale, int threads) {
+    const bidfcl::MlpInput input{rows,
+                                 pointer<const void>(inputs),
+                                 input_stride,
+                                 pointer<const void>(parameters),
+                                 pointer<const void>(targets),
+                                 pointer<const void>(weight),
+                                 scale};
+    py::gil_scoped_release nogil;
+    bidfcl::mlp_linearise(pointer<void>(handle), input, threads);
+  });
+  m.def("mlp_product", [](Address handle, Address v, Address out, std::int64_t count, int threads) {
+    py::gil_scoped_release nogil;
+    bidfcl::mlp_product(pointer<void>(handle), pointer<const void>(v), pointer<void>(out), count, threads);
+  });
+  m.def("mlp_diagonal", [](Address handle, Address out, int threads) {
+    py::gil_scoped_release nogil;
+    bidfcl::mlp_diagonal(pointer<void>(handle), pointer<void>(out), threads);
+  });
+  m.def("mlp_free", [](Address handle) { bidfcl::mlp_free(pointer<void>(handle)); });
+
+  py::class_<bidfcl::CgState>(m, "CgState")
+      .def(py::init([](int dtype, std::int64_t count, std::int64_t size, Address x, Address r, Address p,
+                       Address inverse, double damping, Address goal, Address room, Address rz, Address curvature,
+                       Address steps, Address state) {
+        return bidfcl::CgState{dtype,
+                               count,
+                               size,
+                               pointer<void>(x),
+                               pointer<void>(r),
+                               pointer<void>(p),
+                               pointer<const void>(inverse),
+                               damping,
+                               pointer<const double>(goal),
+                               pointer<const std::int64_t>(room),
+                               pointer<double>(rz),
+                               pointer<double>(curvature),
+                               pointer<std::int64_t>(steps),
+                               pointer<std::int64_t>(state)};
+      }));
+  m.def("cg_step", [](const bidfcl::CgState& state, Address products, bool turn) {
+    return bidfcl::cg_step(state, pointer<void>(products), turn);
+  });
+  m.def("cg_turn", [](const bidfcl::CgState& state, Address preconditioned) {
+    bidfcl::cg_turn(state, pointer<const void>(preconditioned));
+  });
 
   m.def("arch_name", &bidfcl::arch_name);
   m.def("compiler_name", &bidfcl::compiler_name);

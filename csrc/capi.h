@@ -73,6 +73,65 @@ void* frontier_new(const Problems& problems, int threads);
 FrontierArrays frontier_arrays(const void* handle);
 void frontier_free(void* handle);
 
+// --- curvature
+// --------------------------------------------------------------------------------------------------------
+
+// A network of linear layers, each with an activation (csrc/core/activation.h) after it. Flat parameters are, layer by
+// layer, the weight [out, in] and, where it has one, the bias [out].
+struct MlpLayerShape {
+  int in, out, bias, activation;
+  double parameter;  // of the activation
+};
+struct MlpShape {
+  int dtype;
+  int count;  // 1 to 64
+  const MlpLayerShape* layers;
+  bool exact;  // the Hessian of the loss below, or its Gauss-Newton part
+};
+
+// What it is linearised at. The loss is scale · Σ weight · (output − target)².
+struct MlpInput {
+  std::int64_t rows;
+  const void* inputs;         // [rows, in]
+  std::int64_t input_stride;  // in elements, between rows
+  const void* parameters;
+  const void* targets;  // [rows, out]; null for Gauss-Newton
+  const void* weight;   // [rows, out]; null for ones
+  double scale;
+};
+
+// A handle may be used from several threads at once, but for mlp_linearise and mlp_free. All throw std::bad_alloc and
+// nothing else. `v` and `out` are [count, P]; the diagonal is Gauss-Newton's.
+void* mlp_new(const MlpShape& shape);
+void mlp_linearise(void* handle, const MlpInput& input, int threads);
+void mlp_product(void* handle, const void* v, void* out, std::int64_t count, int threads);
+void mlp_diagonal(void* handle, void* out, int threads);
+void mlp_free(void* handle);
+
+// `count` solves side by side; the vectors are [count, size].
+struct CgState {
+  int dtype;
+  std::int64_t count, size;
+  void* x;
+  void* r;
+  void* p;
+  const void* inverse;  // [size] of a diagonal preconditioner, or null
+  double damping;
+  const double* goal;        // [count] the squared residual to reach
+  const std::int64_t* room;  // [count] steps allowed
+  double* rz;                // [count]
+  double* curvature;         // [count], set where a solve stops for it
+  std::int64_t* steps;       // [count]
+  std::int64_t* state;       // [count] 1 while it runs
+};
+
+// One step of every solve that runs; `products` [running, size] holds their A·p and is written to. Returns how many go
+// on. Without `turn`, cg_turn must follow, with the preconditioned residuals of those that go on.
+std::int64_t cg_step(const CgState& state, void* products, bool turn);
+void cg_turn(const CgState& state, const void* preconditioned);
+
+// ----------------------------------------------------------------------------------------------------------------------
+
 // What this build is: the instruction set in use, the compiler.
 const char* arch_name();
 const char* compiler_name();

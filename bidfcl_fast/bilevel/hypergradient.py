@@ -1,0 +1,278 @@
+"""The gradient of an upper loss with respect to a bridge, through the target that the bridge's labels train.
+
+The lower problem is θ(φ) = argmin ℓ(f_θ(inputs), φ) + ridge/2·|θ|², the upper one min L(θ(φ)). Nothing here ever
+holds the P×Q Jacobian ∂θ/∂φ: with u = J_f·v, the derivative of the network's outputs along v,
+
+    ∇_φ⟨v, ∇_θ ℓ⟩ = ∇_φ⟨∂ℓ/∂outputs, u⟩,
+
+one forward derivative of the target and one backward pass through the bridge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from ..linalg import CGResult, GaussNewtonOperator, HessianOperator, LinearOperator, conjugate_gradient
+from ..linalg import _vectors as vectors
+
+OutputLoss = Callable[[Tensor], Tensor]
+UpperLoss = Callable[[nn.Module], Tensor]
+
+
+@dataclass(frozen=True)
+class Hypergradient:
+    """A hypergradient and how it was come by.
+
+    Attributes
+    ----------
+    gradient
+        [Q]: dL/dφ, flat, in the order of the bridge's parameters.
+    upper
+        L, where its gradient was taken: at θ (implicit) or after the steps (explicit).
+    stationarity
+        How far the lower problem is from solved, free of scale: the share of the lower loss that one steepest-descent
+        step of the best length would take off. Implicit: at θ, where it should be about 0, since the formula holds at
+        a minimum. Explicit: NaN.
+    solve
+        The `CGResult` of H·v = ∇L; None where nothing was solved. Its x is a warm start for the next outer step.
+    target
+        [P]: the target's parameters where `upper` was taken.
+    steps, step_size
+        Of the assumed gradient steps; 0 where the lower problem is taken as solved.
+    """
+
+    gradient: Tensor
+    upper: float
+    stationarity: float
+    solve: CGResult | None
+    target: Tensor
+    steps: int = 0
+    step_size: float = float("nan")
+
+    def assign(self, bridge: nn.Module | Sequence[Tensor]) -> None:
+        """Write it to the `.grad` of the bridge's parameters, for any torch optimiser."""
+        found = vectors.parameters("bridge", bridge)
+        size = sum(p.numel() for p in found)
+        if size != self.gradient.numel():
+            raise ValueError(f"bridge has {size} parameters, the hypergradient {self.gradient.numel()}")
+        for p, g in zip(found, vectors.unflatten(self.gradient, found), strict=True):
+            p.grad = g.to(p.dtype).clone()
+
+
+class Lower:
+    """The lower problem: a target, its inputs, a loss of its outputs that knows the bridge, and a ridge."""
+
+    def __init__(
+        self, target: nn.Module, bridge: nn.Module | Sequence[Tensor], inputs: Tensor, loss: OutputLoss, ridge: float
+    ) -> None:
+        if not isinstance(target, nn.Module):
+            raise TypeError(f"target must be a torch module, got {type(target).__name__}")
+        if not callable(loss):
+            raise TypeError(f"lower_loss must be a function of the target's outputs, got {type(loss).__name__}")
+        self.module, self.inputs, self.loss = target, inputs, loss
+        self.ridge = vectors.number("ridge", ridge)
+        self.names = [name for name, p in target.named_parameters() if p.requires_grad]
+        self.parameters = vectors.parameters("target", target)
+        self.bridge = vectors.parameters("bridge", bridge)
+        shared = {id(p) for p in self.parameters} & {id(p) for p in self.bridge}
+        if shared:
+            raise ValueError("target and bridge share parameters; the lower problem must not move the bridge")
+
+    def outputs(self, theta: Sequence[Tensor]) -> Tensor:
+        return functional_call(self.module, dict(zip(self.names, theta, strict=True)), (self.inputs,))
+
+    def value(self, outputs: Tensor, theta: Sequence[Tensor]) -> Tensor:
+        fit = vectors.scalar("lower_loss", self.loss(outputs))
+        if not self.ridge:
+            return fit
+        return fit + self.ridge / 2 * sum(t.square().sum() for t in theta)
+
+    def gradient(self, theta: Sequence[Tensor]) -> tuple[float, Tensor]:
+        """The lower loss at `theta`, and its gradient [P]."""
+        with torch.enable_grad():
+            leaves = [t.detach().requires_grad_() for t in theta]
+            value = self.value(self.outputs(leaves), leaves)
+            return float(value.detach()), vectors.flatten(vectors.gradients(value, leaves))
+
+    def pull(self, theta: Sequence[Tensor], v: Tensor) -> Tensor:
+        """[Q]: ∇_φ⟨v, ∇_θ ℓ⟩."""
+        tangents = dict(zip(self.names, vectors.unflatten(v, self.parameters), strict=True))
+        at = dict(zip(self.names, (t.detach() for t in theta), strict=True))
+
+        def run(p: dict[str, Tensor]) -> Tensor:
+            return functional_call(self.module, p, (self.inputs,))
+
+        with torch.no_grad():
+            outputs, pushed = torch.func.jvp(run, (at,), (tangents,))[:2]
+        with torch.enable_grad():
+            leaf = outputs.detach().requires_grad_()
+            value = vectors.scalar("lower_loss", self.loss(leaf))
+            (slope,) = vectors.gradients(value, [leaf], graph=True)
+            return vectors.flatten(vectors.gradients((slope * pushed.detach()).sum(), self.bridge)).detach()
+
+    def stationarity(self, value: float, gradient: Tensor, curvature: LinearOperator) -> float:
+        """The share of the lower loss that the best step along the gradient takes off: ½(gᵀg)²/(gᵀHg) / ℓ."""
+        square = float(gradient.double().square().sum())
+        bend = float(gradient.double() @ (curvature @ gradient).double())
+        if square == 0:
+            return 0.0
+        return square * square / (2 * bend * abs(value)) if bend > 0 and value else float("inf")
+
+
+def implicit_hypergradient(
+    target: nn.Module,
+    bridge: nn.Module | Sequence[Tensor],
+    lower_loss: OutputLoss,
+    upper_loss: UpperLoss,
+    inputs: Tensor,
+    *,
+    curvature: str | LinearOperator = "gauss_newton",
+    ridge: float = 0.0,
+    damping: float = 0.0,
+    rtol: float = 1e-6,
+    max_steps: int = 50,
+    x0: Tensor | None = None,
+    preconditioner: Callable[[Tensor], Tensor] | None = None,
+) -> Hypergradient:
+    """dL/dφ where the target's parameters are the lower problem's solution: −∇_φ⟨v, ∇_θ ℓ⟩ with H·v = ∇_θ L.
+
+    Exact at a stationary point of the lower problem; `stationarity` says how near that is (after a few steps from
+    elsewhere it is not, and the formula overstates: METHOD §6.5). Memory does not depend on how the target got there.
+
+    Parameters
+    ----------
+    target
+        The module trained below, at its parameters now.
+    bridge
+        The module (or tensors) whose parameters φ [Q] are learned above.
+    lower_loss
+        `lower_loss(outputs)` → one number. It runs the bridge itself, so that its result depends on φ.
+    upper_loss
+        `upper_loss(target)` → one number.
+    inputs
+        What the target is run on: `target(inputs)`.
+    curvature
+        "gauss_newton" (always safe to solve with), "hessian" (exact; may be indefinite), or an operator [P, P] of the
+        lower loss without ridge, such as `MLPCurvature`.
+    ridge
+        The lower loss is `lower_loss(outputs)` + ridge/2·|θ|²; it is added to the curvature.
+    damping
+        Added to the curvature in the solve alone: it makes the answer an approximation.
+    rtol, max_steps, x0, preconditioner
+        Of `conjugate_gradient`; `x0` is the last outer step's `solve.x`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        On arguments that do not fit together; how the solve went is in `solve.status`.
+
+    Source: Bi-DFCL (arXiv 2510.19517) equation 18, in adjoint form.
+    """
+    lower = Lower(target, bridge, inputs, lower_loss, ridge)
+    theta = lower.parameters
+    operator = curvature_of(lower, curvature)
+    operator = operator.damped(lower.ridge) if lower.ridge else operator
+    with torch.enable_grad():
+        upper = vectors.scalar("upper_loss", upper_loss(target))
+        slope = vectors.flatten(vectors.gradients(upper, theta)).detach()
+    solve = conjugate_gradient(
+        operator, slope, x0=x0, rtol=rtol, max_steps=max_steps, damping=damping, preconditioner=preconditioner
+    )
+    value, descent = lower.gradient(theta)
+    return Hypergradient(
+        gradient=-lower.pull(theta, solve.x),
+        upper=float(upper.detach()),
+        stationarity=lower.stationarity(value, descent, operator),
+        solve=solve,
+        target=vectors.flatten(theta).detach().clone(),
+    )
+
+
+def curvature_of(lower: Lower, kind: Any) -> LinearOperator:
+    if isinstance(kind, LinearOperator):
+        size = sum(p.numel() for p in lower.parameters)
+        if kind.size != size:
+            raise ValueError(f"curvature must be an operator on the target's {size} parameters, got {kind.size}")
+        return kind
+    if kind == "gauss_newton":
+        return GaussNewtonOperator(lower.module, lower.inputs, lower.loss)
+    if kind == "hessian":
+        return HessianOperator(lower.module, lambda net: lower.loss(net(lower.inputs)))
+    raise ValueError(f"curvature must be 'gauss_newton', 'hessian' or a LinearOperator, got {kind!r}")
+
+
+def explicit_hypergradient(
+    target: nn.Module,
+    bridge: nn.Module | Sequence[Tensor],
+    lower_loss: OutputLoss,
+    upper_loss: UpperLoss,
+    inputs: Tensor,
+    *,
+    step_size: float,
+    steps: int = 1,
+    ridge: float = 0.0,
+) -> Hypergradient:
+    """dL(θ_k)/dφ, exactly, where θ_k is the target after `steps` gradient steps on the lower loss from where it is.
+
+    One step gives −α·∇_φ⟨∇L(θ_1), ∇_θ ℓ(θ_0)⟩. More are walked back one at a time with an exact Hessian product each;
+    what is kept is θ_0 … θ_k (k·P numbers) and one step's graph, never the whole unrolled graph. The target is left as
+    it was; `Hypergradient.target` is θ_k.
+
+    Parameters
+    ----------
+    target, bridge, lower_loss, upper_loss, inputs, ridge
+        As in `implicit_hypergradient`.
+    step_size
+        α > 0.
+    steps
+        k >= 1.
+
+    Source: Bi-DFCL (arXiv 2510.19517) appendix A.5.
+    """
+    lower = Lower(target, bridge, inputs, lower_loss, ridge)
+    alpha = vectors.number("step_size", step_size)
+    if alpha == 0:
+        raise ValueError("step_size must be greater than 0, got 0")
+    path = [vectors.flatten(lower.parameters).detach()]
+    for _ in range(vectors.count("steps", steps, least=1)):
+        _, slope = lower.gradient(vectors.unflatten(path[-1], lower.parameters))
+        path.append(path[-1] - alpha * slope)
+    upper, adjoint = _upper_at(lower, upper_loss, path[-1])
+    total = torch.zeros(sum(p.numel() for p in lower.bridge), dtype=adjoint.dtype, device=adjoint.device)
+    for k, theta in reversed(list(enumerate(path[:-1]))):
+        total -= alpha * lower.pull(vectors.unflatten(theta, lower.parameters), adjoint)
+        if k:
+            adjoint = adjoint - alpha * _hessian_product(lower, theta, adjoint)
+    return Hypergradient(total, upper, float("nan"), None, path[-1], steps, alpha)
+
+
+def _upper_at(lower: Lower, upper_loss: UpperLoss, theta: Tensor) -> tuple[float, Tensor]:
+    """The upper loss with the target at `theta`, and its gradient [P]; the target is as before afterwards."""
+    before = vectors.flatten(lower.parameters).detach().clone()
+    write(lower.parameters, theta)
+    try:
+        with torch.enable_grad():
+            value = vectors.scalar("upper_loss", upper_loss(lower.module))
+            return float(value.detach()), vectors.flatten(vectors.gradients(value, lower.parameters)).detach()
+    finally:
+        write(lower.parameters, before)
+
+
+def _hessian_product(lower: Lower, theta: Tensor, v: Tensor) -> Tensor:
+    with torch.enable_grad():
+        leaves = [t.detach().requires_grad_() for t in vectors.unflatten(theta, lower.parameters)]
+        slope = vectors.gradients(lower.value(lower.outputs(leaves), leaves), leaves, graph=True)
+        return vectors.flatten(vectors.gradients((vectors.flatten(slope) * v).sum(), leaves)).detach()
+
+
+@torch.no_grad()
+def write(parameters: Sequence[Tensor], flat: Tensor) -> None:
+    """Copy `flat` [P] into the parameters."""
+    for p, value in zip(parameters, vectors.unflatten(flat, parameters), strict=True):
+        p.copy_(value)

@@ -1,0 +1,55 @@
+"""The recursion of conjugate gradient on the CPU: one call a step does every vector update in one pass."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .. import _native_curvature
+from ..backends import available as backends_available
+from ._cg_torch import _RUNNING, End
+from .preconditioner import JacobiPreconditioner
+
+
+def available() -> bool:
+    """Whether the compiled kernels are there."""
+    return "cpp" in backends_available()
+
+
+def advance(solve: Any, x: Tensor, r: Tensor, target: Tensor, room: np.ndarray) -> End:
+    """Steps from `x` [B, P] with residual `r`, both changed in place, until every row has stopped.
+
+    `target` [B] is the residual norm to reach, `room` [B] the steps left to each row.
+    """
+    count = x.shape[0]
+    apply = solve.preconditioner
+    inverse = apply.inverse.contiguous() if isinstance(apply, JacobiPreconditioner) else None
+    if inverse is not None and (inverse.dtype, inverse.shape) != (x.dtype, x.shape[1:]):
+        raise ValueError(
+            f"the preconditioner is {list(inverse.shape)} {inverse.dtype}, expected {list(x.shape[1:])} {x.dtype}"
+        )
+    p = (r if apply is None else apply(r)).clone(memory_format=torch.contiguous_format)
+    rz = torch.linalg.vecdot(r.double(), p.double()).numpy()
+    call = _native_curvature.ConjugateGradient(
+        x.numpy(),
+        r.numpy(),
+        p.numpy(),
+        None if inverse is None else inverse.numpy(),
+        rz=rz,
+        goal=target.square().numpy(),
+        room=room,
+        damping=solve.damping,
+    )
+    running = call.running
+    while running:
+        part = p if running == count else p[torch.from_numpy(call.state == _RUNNING)]
+        product = solve.product(part).contiguous()
+        running = call.step(product.data_ptr(), apply is None or inverse is not None)
+        if running and apply is not None and inverse is None:
+            mask = torch.from_numpy(call.state == _RUNNING)
+            z = (apply(r) if running == count else apply(r[mask])).contiguous()
+            call.turn(z.data_ptr())
+    return End(call.state, call.steps, call.curvature)

@@ -1,0 +1,224 @@
+"""`MLPCurvature`: Hessian and Gauss-Newton products of a squared error through a Sequential, linearised once."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from .. import backends
+from .._network import Layer, Point
+from . import _vectors
+from ._mlp_torch import TorchCurvature
+from .operator import LinearOperator
+
+# Layers wider than this are BLAS's business: a tile's activations would no longer stay in cache.
+_WIDEST = 1024
+
+
+class MLPCurvature(LinearOperator):
+    """The curvature of scale · Σ weight·(module(inputs) − targets)² in the module's parameters.
+
+    The network is run once and its activations are kept; every product reuses them: no autograd graph, no second run
+    of the forward pass. Memory does not grow with the number of products. An exact product costs about the arithmetic
+    of two gradients, a Gauss-Newton product of one and a third (docs/curvature.md counts).
+
+    Parameters
+    ----------
+    module
+        `nn.Sequential` (nested ones too) of `nn.Linear`, each followed by at most one of ReLU, LeakyReLU, Tanh,
+        Sigmoid, SiLU, GELU, Softplus, ELU; Identity anywhere, Dropout where it does nothing. The last layer may have an
+        activation. All parameters take part, in the order of `module.parameters()`.
+    inputs
+        [n, d]
+    kind
+        "gauss_newton": positive semi-definite, whatever the targets. "hessian": exact; needs `targets`.
+    targets
+        [n, k]: the labels of the loss.
+    weight
+        [n, k] of every cell, [n] of every row, or None for ones; finite, >= 0. A bool mask leaves cells out.
+    reduction
+        "mean": the loss is the mean over rows of the weighted sum over cells (scale 1/n); "sum": the sum (scale 1).
+    backend
+        "cpp", "numba" or "reference" (plain torch). None: the first that is there; but torch on other devices than the
+        CPU and for layers wider than 1,024, where its BLAS is the better tool. `backend` says which one it is.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If the module has anything else in it, or shapes, dtypes or devices do not agree.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        inputs: Tensor,
+        *,
+        kind: str = "gauss_newton",
+        targets: Tensor | None = None,
+        weight: Tensor | None = None,
+        reduction: str = "mean",
+        backend: str | None = None,
+    ) -> None:
+        if kind not in ("gauss_newton", "hessian"):
+            raise ValueError(f"kind must be 'gauss_newton' or 'hessian', got {kind!r}")
+        if reduction not in ("mean", "sum"):
+            raise ValueError(f"reduction must be 'mean' or 'sum', got {reduction!r}")
+        self.kind, self.reduction = kind, reduction
+        self._layers, self._parameters = read(module)
+        first = self._parameters[0]
+        super().__init__(sum(p.numel() for p in self._parameters), first.dtype, first.device)
+        widest = max(max(layer.inputs, layer.outputs) for layer in self._layers)
+        if backend is None and (self.device.type != "cpu" or widest > _WIDEST):
+            backend = "reference"
+        self.backend = backends.resolve(backend).__name__.rpartition(".")[2]
+        if self.device.type != "cpu" and self.backend != "reference":
+            raise ValueError(f"backend {self.backend!r} works on the CPU; the module is on {self.device}")
+        self._torch: TorchCurvature | None = None
+        self._numpy: Any = None
+        if self.backend == "reference":
+            self._torch = TorchCurvature(self._layers, kind == "hessian")
+        else:
+            implementation = importlib.import_module(f"..backends.{self.backend}_mlp", __package__)
+            dtype = np.dtype(str(self.dtype).removeprefix("torch."))
+            self._numpy = implementation.Curvature(self._layers, dtype, kind == "hessian")
+        self._data: tuple[Tensor, Tensor | None, Tensor | None] = (inputs, targets, weight)
+        self.refresh()
+
+    def refresh(
+        self, inputs: Tensor | None = None, *, targets: Tensor | None = None, weight: Tensor | None = None
+    ) -> None:
+        """Linearise again, at the module's parameters of now; new arrays replace the old ones, memory is reused."""
+        old = self._data
+        given = (old[0] if inputs is None else inputs, old[1] if targets is None else targets)
+        x, y, w = self._checked(*given, old[2] if weight is None else weight)
+        self._data = (*given, old[2] if weight is None else weight)
+        scale = 1 / len(x) if self.reduction == "mean" else 1.0
+        theta = _vectors.flatten(self._parameters).detach()
+        if self._torch is not None:
+            self._torch.linearise(x, theta, y, w, scale)
+        else:
+            labels, cells = (None if t is None else t.numpy() for t in (y, w))
+            self._numpy.linearise(Point(x.numpy(), theta.numpy(), labels, cells, scale))
+
+    def _checked(self, inputs: Any, targets: Any, weight: Any) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        x = self._matrix("inputs", inputs, None, self._layers[0].inputs)
+        cells = (len(x), self._layers[-1].outputs)
+        if len(x) == 0:
+            raise ValueError("inputs must have at least one row")
+        y = None if targets is None else self._matrix("targets", targets, *cells)
+        if self.kind == "hessian" and y is None:
+            raise ValueError("kind='hessian' needs targets: the exact Hessian depends on the residuals")
+        if weight is None:
+            return x, y if self.kind == "hessian" else None, None
+        if isinstance(weight, Tensor) and weight.dtype == torch.bool:
+            weight = weight.to(self.dtype)
+        if isinstance(weight, Tensor) and weight.ndim == 1 and len(weight) == cells[0]:
+            weight = weight.unsqueeze(1).expand(cells)
+        w = self._matrix("weight", weight, *cells)
+        if not bool((w >= 0).all()) or not bool(torch.isfinite(w).all()):
+            raise ValueError("weight must be finite and not negative")
+        return x, y if self.kind == "hessian" else None, w
+
+    def _matrix(self, name: str, x: Any, rows: int | None, columns: int) -> Tensor:
+        if not isinstance(x, Tensor):
+            raise TypeError(f"{name} must be a torch tensor, got {type(x).__name__}")
+        if x.ndim != 2 or x.shape[1] != columns or (rows is not None and x.shape[0] != rows):
+            raise ValueError(
+                f"{name} must have shape [{'n' if rows is None else rows}, {columns}], got {list(x.shape)}"
+            )
+        if x.dtype != self.dtype or x.device != self.device:
+            raise TypeError(
+                f"{name} must be {self.dtype} on {self.device}, as the module is, got {x.dtype} on {x.device}"
+            )
+        return x.detach().contiguous()
+
+    def _apply(self, v: Tensor) -> Tensor:
+        if self._torch is not None:
+            return self._torch.product(v.contiguous())
+        out = torch.empty(v.shape, dtype=self.dtype)
+        self._numpy.product(v.contiguous().numpy(), out.numpy())
+        return out
+
+    def diagonal(self) -> Tensor:
+        """[P]: Gauss-Newton's diagonal, exactly; it costs about a backward pass for every output.
+
+        Raises
+        ------
+        NotImplementedError
+            For kind "hessian".
+        """
+        if self.kind != "gauss_newton":
+            raise NotImplementedError("the diagonal that is known is Gauss-Newton's: take kind='gauss_newton'")
+        if self._torch is not None:
+            return self._torch.diagonal()
+        out = torch.empty(self.size, dtype=self.dtype)
+        self._numpy.diagonal(out.numpy())
+        return out
+
+
+def read(module: nn.Module) -> tuple[list[Layer], list[Tensor]]:
+    """The layers of a Sequential, and its parameters in order.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is not what `MLPCurvature` takes; the message names the place.
+    """
+    if not isinstance(module, nn.Module):
+        raise TypeError(f"module must be a torch module, got {type(module).__name__}")
+    layers: list[Layer] = []
+    bare = False  # the last layer has no activation yet
+    for name, part in _flat("", module):
+        where = f"module{f'[{name}]' if name else ''}"
+        if part._forward_hooks or part._forward_pre_hooks:
+            raise ValueError(f"{where} has forward hooks, which cannot be seen through; take HessianOperator")
+        if type(part) is nn.Linear:
+            if layers and layers[-1].outputs != part.in_features:
+                raise ValueError(f"{where} takes {part.in_features} inputs, but {layers[-1].outputs} come")
+            layers.append(Layer(part.in_features, part.out_features, part.bias is not None, "identity", 1.0))
+            bare = True
+            continue
+        if type(part) is nn.Identity or (type(part) is nn.Dropout and (part.p == 0 or not part.training)):
+            continue
+        activation, parameter = _activation(where, part)
+        if not bare:
+            raise ValueError(f"{where} ({type(part).__name__}) must follow a Linear layer directly")
+        layers[-1] = layers[-1]._replace(activation=activation, parameter=parameter)
+        bare = False
+    if not 1 <= len(layers) <= 64:
+        raise ValueError(f"module must have 1 to 64 Linear layers, got {len(layers)}")
+    found = list(module.parameters())
+    if len(found) != sum(2 if layer.bias else 1 for layer in layers):
+        raise ValueError("layers of module share parameters; take HessianOperator")
+    if not all(p.requires_grad for p in found):
+        raise ValueError("some parameters of module are frozen, and MLPCurvature takes all; take HessianOperator")
+    return layers, _vectors.parameters("module", module)
+
+
+def _flat(name: str, module: Any) -> list[tuple[str, Any]]:
+    if type(module) is not nn.Sequential:
+        return [(name, module)]
+    # Not named_children(), which passes over a module that stands in two places.
+    return [pair for key, part in module._modules.items() for pair in _flat(f"{name}.{key}" if name else key, part)]
+
+
+def _activation(where: str, part: nn.Module) -> tuple[str, float]:
+    simple = {nn.ReLU: "relu", nn.Tanh: "tanh", nn.Sigmoid: "sigmoid", nn.SiLU: "silu"}
+    if type(part) in simple:
+        return simple[type(part)], 1.0
+    if type(part) is nn.LeakyReLU and part.negative_slope > 0:
+        return "leaky_relu", part.negative_slope
+    if type(part) is nn.GELU:
+        return ("gelu_tanh" if part.approximate == "tanh" else "gelu"), 1.0
+    if type(part) is nn.Softplus and part.threshold == 20 and part.beta > 0:
+        return "softplus", float(part.beta)
+    if type(part) is nn.ELU:
+        return "elu", part.alpha
+    raise TypeError(
+        f"{where} must be Linear, Sequential or an activation (ReLU, LeakyReLU with a positive slope, Tanh, Sigmoid, SiLU, "
+        f"GELU, Softplus with threshold 20, ELU), got {part}; HessianOperator takes any module"
+    )
