@@ -58,6 +58,13 @@ def _table(entries: list[dict[str, Any]]) -> Iterator[str]:
         yield f"| {' | '.join([*cells, times])} |"
 
 
+def _ratios(entries: list[dict[str, Any]]) -> Iterator[str]:
+    yield "| question | ratio | at most (or at least) | detail |"
+    yield "|---|---:|---|---|"
+    for e in entries:
+        yield f"| {e['question']} | {e['ratio']:.2f} | {e['target']} | {e['detail']} |"
+
+
 def markdown(run: dict[str, Any]) -> str:
     machine = run["machine"]
     lines = ["# Benchmarks", "", f"{machine['cpu']}, {machine['cores']} cores, {run['date']}."]
@@ -66,6 +73,15 @@ def markdown(run: dict[str, Any]) -> str:
         lines.append("**The machine was busy with other work: read ratios, not times, and those with care.**")
     lines.append("Versions: " + ", ".join(f"{name} {version}" for name, version in run["versions"].items()) + ".")
     lines += [f"Backend {name}: {made_of}." for name, made_of in run["backends"].items()]
+    if run.get("ratios"):
+        lines += [
+            "",
+            "## What users ask",
+            "",
+            "Ratios of medians whose rounds took turns.",
+            "",
+            *_ratios(run["ratios"]),
+        ]
     lines.append(LEGEND)
     for (users, treatments, dtype), group in groupby(run["results"], key=_size):
         entries = list(group)

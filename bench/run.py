@@ -46,11 +46,11 @@ def versions() -> dict[str, str]:
     return found
 
 
-def measure(quick: bool) -> list[dict[str, Any]]:
-    """One entry a contender and size, in the order they ran; progress goes to the terminal as it comes."""
+def measure(file: str, quick: bool) -> list[dict[str, Any]]:
+    """The entries of one file of benchmarks, in the order they ran; progress goes to the terminal as it comes."""
     with tempfile.TemporaryDirectory() as folder:
         raw = Path(folder) / "raw.json"
-        command = [sys.executable, "-m", "pytest", str(HERE / "test_solver.py"), "-q", "-s", "--no-header"]
+        command = [sys.executable, "-m", "pytest", str(HERE / file), "-q", "-s", "--no-header"]
         command += ["-p", "no:cacheprovider", "--benchmark-quiet", f"--benchmark-json={raw}", *["--quick"] * quick]
         done = subprocess.run(command, cwd=HERE.parent, check=False)
         if done.returncode:
@@ -61,7 +61,9 @@ def measure(quick: bool) -> list[dict[str, Any]]:
 
 def _entry(raw: dict[str, Any]) -> dict[str, Any]:
     """Four digits are more than a clock on a shared machine has."""
-    kept = raw["extra_info"] | {"best_s": raw["stats"]["min"], "rounds": raw["stats"]["rounds"]}
+    kept = dict(raw["extra_info"])
+    if "question" not in kept:
+        kept |= {"best_s": raw["stats"]["min"], "rounds": raw["stats"]["rounds"]}
     return {name: float(f"{x:.4g}") if isinstance(x, float) else x for name, x in kept.items()}
 
 
@@ -73,7 +75,8 @@ def main() -> None:
 
     before = os.getloadavg()[0]
     print(f"{cpu()}, {cores()} cores, load {before:.1f}; backends: {', '.join(bf.backends.available())}", flush=True)
-    results = measure(args.quick)
+    results = measure("test_solver.py", args.quick)
+    ratios = [] if args.quick else measure("test_ratios.py", args.quick)
     backends = {name: text for name, text in bf.backends.describe().items() if name != "reference"}
     run = {
         "date": datetime.date.today().isoformat(),
@@ -81,6 +84,7 @@ def main() -> None:
         "load": [round(before, 2), round(os.getloadavg()[0], 2)],
         "versions": versions(),
         "backends": backends,
+        "ratios": ratios,
         "results": results,
     }
     if args.quick:
