@@ -71,7 +71,7 @@ void collect(PassMemory& memory, PassResult& out) {
     worker->buckets.clear();
     worker->put_off.clear();
     worker->before = {};
-    worker->users = 0;
+    worker->users = worker->waiting = 0;
   }
 }
 
@@ -129,31 +129,40 @@ struct Reading {
     for (auto& part : memory.parts) part.clear();
   }
 
-  // The users [begin, end), at most kBlock. False if they cannot be counted; see PassResult::usable.
-  bool block(std::int64_t begin, std::int64_t end, const T* value_columns, const T* cost_columns, Lister& lister,
-             PassWorker& worker, Largest& seen) {
-    Open* open = worker.open.data();
-    std::int64_t count = 0;
+  // Settles who can be of the users [begin, end), and keeps the others in mind. False if they cannot be counted; see
+  // PassResult::usable.
+  bool settle(std::int64_t begin, std::int64_t end, const T* value_columns, const T* cost_columns, PassWorker& worker,
+              Largest& seen) {
+    Open* open = worker.open.data() + worker.waiting;
     if (job.everybody) {
-      for (std::int64_t i = begin; i < end; ++i) open[count++] = {static_cast<std::int32_t>(i), -1};
+      for (std::int64_t i = begin; i < end; ++i) open[i - begin] = {static_cast<std::int32_t>(i), -1};
+      worker.waiting += end - begin;
     } else {
       SweepJob<T> some = sweep;
       some.value_columns = value_columns;
       some.cost_columns = cost_columns;
-      count = arch().kernels<T>().sweep(some, begin, end, worker.before, open, seen);
+      worker.waiting += arch().kernels<T>().sweep(some, begin, end, worker.before, open, seen);
     }
-    if (job.guess && (!seen.finite || seen.value > job.guess->value || seen.cost > job.guess->cost)) return false;
-    worker.users += count;
-    lister.walk(walk, open, count, [&](const Open* users, std::int64_t n, const WalkRun& run, std::int64_t edges) {
-      take(run, edges, users, n, 1, out.map, job.choice, worker);
-      if (run.closed_user) closed_user = true;
-    });
-    return true;
+    return !job.guess || (seen.finite && seen.value <= job.guess->value && seen.cost <= job.guess->cost);
+  }
+
+  // Walks the others.
+  void walk_open(Lister& lister, PassWorker& worker) {
+    worker.users += worker.waiting;
+    lister.walk(walk, worker.open.data(), worker.waiting,
+                [&](const Open* users, std::int64_t n, const WalkRun& run, std::int64_t edges) {
+                  take(run, edges, users, n, 1, out.map, job.choice, worker);
+                  if (run.closed_user) closed_user = true;
+                });
+    worker.waiting = 0;
   }
 };
 
 // From so many brackets on, transposing a block once pays.
 constexpr std::size_t kWorthColumns = 3;
+
+// Users transposed at a time: they stay in the nearest cache while every bracket has its turn.
+constexpr std::int64_t kTransposed = 256;
 
 }  // namespace
 
@@ -164,7 +173,8 @@ std::vector<PassResult> run_passes(const std::vector<PassJob<T>>& jobs, const st
   std::deque<Reading<T>> readings;
   for (std::size_t b = 0; b < jobs.size(); ++b) readings.emplace_back(jobs[b], *memories[b], chunks);
   const bool scan = jobs[0].guess != nullptr, columns = jobs.size() >= kWorthColumns && !jobs[0].everybody;
-  const std::size_t cells = static_cast<std::size_t>(kBlock) * static_cast<std::size_t>(in.items);
+  const std::int64_t step = columns ? kTransposed : kBlock;
+  const std::size_t cells = static_cast<std::size_t>(step) * static_cast<std::size_t>(in.items);
   std::vector<Largest> largest(scan ? chunks : 0);
   std::atomic<bool> usable{true};
   for_chunks(in.users, kChunk, jobs[0].threads, [&](std::int64_t k, std::int64_t begin, std::int64_t end) {
@@ -182,9 +192,13 @@ std::vector<PassResult> run_passes(const std::vector<PassJob<T>>& jobs, const st
     Largest ignored, &seen = scan ? largest[static_cast<std::size_t>(k)] : ignored;
     for (std::int64_t at = begin; at < end && usable; at += kBlock) {
       const std::int64_t stop = std::min(end, at + kBlock);
-      if (columns) arch().kernels<T>().columns(in, at, stop, value, cost);
-      for (std::size_t b = 0; b < readings.size(); ++b)
-        if (!readings[b].block(at, stop, value, cost, first.lister, *workers[b], seen)) usable = false;
+      for (std::int64_t some = at; some < stop; some += step) {
+        const std::int64_t last = std::min(stop, some + step);
+        if (columns) arch().kernels<T>().columns(in, some, last, value, cost);
+        for (std::size_t b = 0; b < readings.size(); ++b)
+          if (!readings[b].settle(some, last, value, cost, *workers[b], seen)) usable = false;
+      }
+      for (std::size_t b = 0; b < readings.size() && usable; ++b) readings[b].walk_open(first.lister, *workers[b]);
     }
     for (std::size_t b = 0; b < readings.size(); ++b)
       readings[b].memory.parts[static_cast<std::size_t>(k)] = workers[b]->listed;

@@ -33,7 +33,7 @@ struct PassWorker {
   std::vector<Open> put_off;
   std::vector<Bucket> buckets;
   Totals before;
-  std::int64_t users = 0;
+  std::int64_t users = 0, waiting = 0;  // walked; to be walked, from the start of `open`
 };
 
 // Memory that one problem after the other can use.

@@ -113,9 +113,29 @@ bool Sample<T>::narrow(const Wanted& wanted, std::int64_t rows, bool wide, Brack
     if (high < kProbes) range.high = multipliers[high];
     if (low >= 0) range.low = multipliers[low];
     else if (wide && !low_found && high < kProbes) range.low = multipliers[high - 1];  // sharpen the high end alone
-    if (!(range.low < range.high)) range = before;
+    if (!(range.low < range.high)) {
+      range = before;
+      break;
+    }
+    // Another round costs a look at every row; what it can save is walks, which cost some eight looks each.
+    std::int64_t open = 0;
+    for (int k = std::max(low, 0); k < std::min(high, kProbes - 1); ++k) open += totals.moved[k];
+    const bool few = (static_cast<double>(open) - wanted.spare * share) * 8 < n * share;
+    if (low_found && high_found && few) break;
     const double shrunk = std::log(range.high / range.low) / std::log(before.high / before.low);
-    if (!(shrunk < 0.93)) break;
+    if (shrunk < 0.6) continue;
+    // What keeps the bracket wide is the sample's size now, not the grid: cut at the places in between.
+    const auto cut = [&](int above, double spend) {
+      const double rise = totals.spend[above] - totals.spend[above + 1];
+      const double part = rise > 0 ? (totals.spend[above] - spend) / rise : 1;
+      return multipliers[above] + std::fmin(1.0, std::fmax(0.0, part)) * (multipliers[above + 1] - multipliers[above]);
+    };
+    if (high > 0 && high < kProbes) range.high = cut(high - 1, target - deviation);
+    if (low >= 0 && low + 1 < kProbes && totals.spend[low + 1] < target + deviation) {
+      const double sharper = cut(low, target + deviation);
+      if (static_cast<double>(moved - totals.moved[low]) >= wanted.spare * share) range.low = sharper;
+    }
+    break;
   }
   if (!low_found && wide) range.low = 0;
   return high_found && (low_found || wide);

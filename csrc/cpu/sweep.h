@@ -115,10 +115,13 @@ class Sweep {
   }
 
   // Up to W users whose treatments stand in columns.
+  template <int M>
   BIDFCL_HD void take_columns(std::int64_t first, int users, const Pack* value, const Pack* cost) {
     Ends<T> ends = start();
+    const int items = M ? M : in_.items;
     typename L::IntPack index = L::all_int(0);
-    for (int j = 0; j < in_.items; ++j, index += 1)
+#pragma GCC unroll 10
+    for (int j = 0; j < items; ++j, index += 1)
       take_both<BIDFCL_FUSED != 0>(ends, value[j], cost[j], low_, high_, index);
     write_choices(first, users, ends.high.index);
     settle(ends, ~0u >> (32 - users), [&](int l) { return static_cast<std::int32_t>(first + l); });
@@ -247,14 +250,13 @@ std::int64_t sweep_neighbours(Sweep& outer, std::int64_t at, std::int64_t end) {
   return at;
 }
 
-template <class Sweep, class Pack>
-std::int64_t sweep_columns(Sweep& outer, std::int64_t at, std::int64_t end, int items, const Pack* value,
-                           const Pack* cost) {
+template <int M, class Sweep, class Pack>
+void sweep_columns(Sweep& outer, std::int64_t at, std::int64_t end, int items, const Pack* value, const Pack* cost) {
+  constexpr int W = Sweep::W;
   Sweep sweep = outer;  // in registers
-  for (; at + Sweep::W <= end; at += Sweep::W, value += items, cost += items)
-    sweep.take_columns(at, Sweep::W, value, cost);
+  for (; at + W <= end; at += W, value += items, cost += items) sweep.template take_columns<M>(at, W, value, cost);
+  if (at < end) sweep.template take_columns<M>(at, static_cast<int>(end - at), value, cost);
   outer = sweep;
-  return at;
 }
 
 template <class T, bool Whole, bool Scan>
@@ -268,9 +270,10 @@ std::int64_t sweep_as(const SweepJob<T>& job, std::int64_t begin, std::int64_t e
     using Pack = typename Lanes<T>::Pack;
     const auto* value = reinterpret_cast<const Pack*>(job.value_columns);
     const auto* cost = reinterpret_cast<const Pack*>(job.cost_columns);
-    at = sweep_columns(state, at, end, in.items, value, cost);
-    const std::int64_t whole = (at - begin) / W * in.items;
-    if (at < end) state.take_columns(at, static_cast<int>(end - at), value + whole, cost + whole);
+    if (in.items == 5) sweep_columns<5>(state, begin, end, 5, value, cost);
+    else if (in.items == 8) sweep_columns<8>(state, begin, end, 8, value, cost);
+    else if (in.items == 10) sweep_columns<10>(state, begin, end, 10, value, cost);
+    else sweep_columns<0>(state, begin, end, in.items, value, cost);
     return state.finish(begin, begin, totals, seen);
   }
   if (in.value_item == 1 && in.cost_item == 1 && in.open == nullptr && in.items >= Lanes<T>::quad) {
