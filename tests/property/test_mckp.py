@@ -23,7 +23,9 @@ def solve(x, budget, backend, **options):
 @given(case=solvable(), fill=st.booleans())
 def test_bits_of_the_reference(fast, case, fill):
     x, budget = case
-    assert_same_plan(solve(x, budget, fast, fill=fill), solve(x, budget, "reference", fill=fill))
+    # Numbers of too unlike sizes are refused alike.
+    got, expected = (solve(x, budget, backend, fill=fill, throw=False) for backend in (fast, "reference"))
+    assert_same_plan(got, expected)
 
 
 @given(x=instances(max_users=5))
