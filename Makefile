@@ -5,6 +5,7 @@ PYTHON    ?= python3
 DEMO_ARGS ?=
 TEST_ARGS ?=
 
+comma := ,
 VENV  := .venv
 BIN   := $(VENV)/bin
 PIP   := $(BIN)/python -m pip
@@ -20,7 +21,7 @@ export PIP_BUILD_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test build check format sanitize bench clean
+.PHONY: help demo test build check format sanitize sanitize-address sanitize-thread bench clean
 
 help:  ## list these commands
 	@awk -F ':.*##' '/^[a-z-]+:.*##/ { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,11 +45,22 @@ format: build  ## rewrite the sources as `check` wants them
 	$(BIN)/ruff format .
 	find csrc tests -name '*.cpp' -o -name '*.h' | xargs $(BIN)/clang-format -i
 
-sanitize: build  ## the tests of the C++ again, under GCC's AddressSanitizer and UndefinedBehaviorSanitizer
-	CMAKE_ARGS='-DBIDFCL_SANITIZE=address,undefined -DCMAKE_BUILD_TYPE=RelWithDebInfo' $(PIP) install --quiet \
-	    --no-deps --no-build-isolation --upgrade --target build/sanitized .
-	ASAN_OPTIONS=detect_leaks=0 LD_PRELOAD='$(foreach lib,asan ubsan,$(shell $(CXX) -print-file-name=lib$(lib).so))' \
-	    PYTHONPATH=$(CURDIR)/build/sanitized $(BIN)/pytest -s tests/contract tests/property -k cpp
+sanitize: sanitize-address sanitize-thread  ## the tests of the C++ again, under GCC's sanitizers of addresses, undefined behaviour and threads
+
+# $(call sanitized,SANITIZERS,LIBRARIES,TESTS): a build of its own, with the sanitizers' libraries loaded first. The thread
+# sanitizer needs an address layout that newer kernels no longer give by chance, hence setarch.
+define sanitized
+	CMAKE_ARGS='-DBIDFCL_SANITIZE=$(1) -DCMAKE_BUILD_TYPE=RelWithDebInfo' $(PIP) install --quiet \
+	    --no-deps --no-build-isolation --upgrade --target build/sanitized-$(firstword $(2)) .
+	ASAN_OPTIONS=detect_leaks=0 LD_PRELOAD='$(foreach lib,$(2),$(shell $(CXX) -print-file-name=lib$(lib).so))' \
+	    PYTHONPATH=$(CURDIR)/build/sanitized-$(firstword $(2)) setarch -R $(BIN)/pytest -s $(3) -k cpp
+endef
+
+sanitize-address: build
+	$(call sanitized,address$(comma)undefined,asan ubsan,tests/contract tests/property)
+
+sanitize-thread: build
+	$(call sanitized,thread,tsan,tests/contract)
 
 bench: build  ## check the answers, then time them
 	$(BIN)/python bench/run.py

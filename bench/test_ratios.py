@@ -164,7 +164,7 @@ def test_memory(benchmark, backend):
     if not sys.platform.startswith("linux"):
         pytest.skip("reads /proc/self/status")
     done = subprocess.run(
-        [sys.executable, str(HERE / "memory.py"), backend], check=True, capture_output=True, text=True, cwd=HERE
+        [sys.executable, str(HERE / "memory.py"), backend], check=True, capture_output=True, text=True
     )
     extra, inputs = map(float, done.stdout.split())
     record(benchmark, f"{backend}: memory beside inputs and plan ÷ inputs", extra / inputs, "0.25; reach for 0.05")

@@ -151,13 +151,14 @@ std::vector<Solution> Solver<T>::run_together(std::vector<Solver>& solvers, cons
   std::vector<Bracket> asked(solvers.size(), Bracket{0, INFINITY});
   // A larger sample pays when many read it.
   if (solvers[0].instance_.users > kDirect) solvers[0].sample(kSample * std::min<std::int64_t>(4, count));
+  const std::shared_ptr<const Sample<T>> shared = solvers[0].sample_;
   for_chunks(count, 1, threads, [&](std::int64_t k, std::int64_t, std::int64_t) {
     Solver& each = solvers[static_cast<std::size_t>(k)];
     each.know(survey);
     each.count_coarsely(survey.largest);
     if (count > 4) each.buckets_ = 256;  // all of them together have to stay in cache
     if (each.instance_.users <= kDirect || !survey.largest.finite) return;
-    each.sample_ = solvers[0].sample_;
+    each.sample_ = shared;
     asked[static_cast<std::size_t>(k)] = each.propose(warm_starts ? warm_starts[k] : std::nan(""));
   });
   std::vector<PassJob<T>> jobs;
