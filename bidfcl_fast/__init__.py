@@ -27,10 +27,12 @@ _EXPORTS = {
     "Table": "data",
     "backends": "",
     "budget_frontier": "frontier",
+    "budget_frontier_ragged": "ragged",
     "data": "",
     "methods": "",
     "metrics": "",
     "solve_mckp": "mckp",
+    "solve_mckp_ragged": "ragged",
 }
 
 __all__ = sorted(_EXPORTS)
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     from .errors import BackendUnavailable, BudgetExhausted, InfeasibleBudget, InfeasibleMinSpend, NotCertified, Status
     from .frontier import Frontier, budget_frontier
     from .mckp import Plan, solve_mckp
+    from .ragged import budget_frontier_ragged, solve_mckp_ragged
 
 
 def __getattr__(name: str) -> Any:
