@@ -28,6 +28,7 @@ _EXPORTS = {
     "backends": "",
     "bilevel": "",
     "budget_frontier": "frontier",
+    "budget_frontier_ragged": "ragged",
     "data": "",
     "linalg": "",
     "loss_and_grad": "gradients",
@@ -35,6 +36,7 @@ _EXPORTS = {
     "methods": "",
     "metrics": "",
     "solve_mckp": "mckp",
+    "solve_mckp_ragged": "ragged",
 }
 
 __all__ = sorted(_EXPORTS)
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
     from .frontier import Frontier, budget_frontier
     from .gradients import loss_and_grad
     from .mckp import Plan, solve_mckp
+    from .ragged import budget_frontier_ragged, solve_mckp_ragged
 
 
 def __getattr__(name: str) -> Any:

@@ -12,6 +12,7 @@ import numpy as np
 from . import _precision
 from ._arrays import to_numpy
 from ._problems import Problems
+from ._ragged import RaggedProblems
 from .errors import InfeasibleBudget, NotCertified, Status
 
 DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
@@ -34,22 +35,28 @@ def _instance(
     expected = "[N, M] or [B, N, M]" if 3 in ranks else "[N, M]"
     if v.ndim not in ranks:
         raise ValueError(f"value must have shape {expected}, got {list(v.shape)}")
-    if c.shape != v.shape:
-        raise ValueError(f"cost must have the shape of value, {list(v.shape)}, got {list(c.shape)}")
-    if c.dtype != v.dtype:
-        raise TypeError(f"cost must have the dtype of value, {v.dtype}, got {c.dtype}")
+    m = _like_value(v, c, mask)
     if v.shape[-1] == 0:
         raise ValueError(f"value has no treatments: expected M >= 1 in {expected}, got {list(v.shape)}")
     if v.shape[-1] > np.iinfo(np.int32).max or v.shape[-2] > np.iinfo(np.int32).max:
         raise ValueError(f"one problem takes at most 2^31 - 1 users and treatments, got {list(v.shape)}")
-    m = None
-    if mask is not None:
-        m = to_numpy("mask", mask)
-        if m.dtype != np.bool_:
-            raise TypeError(f"mask must be bool, got {m.dtype}")
-        if m.shape != v.shape:
-            raise ValueError(f"mask must have the shape of value, {list(v.shape)}, got {list(m.shape)}")
     return v, c, m
+
+
+def _like_value(v: np.ndarray, c: np.ndarray, mask: Any) -> np.ndarray | None:
+    """The mask, if cost and mask go with value."""
+    if c.shape != v.shape:
+        raise ValueError(f"cost must have the shape of value, {list(v.shape)}, got {list(c.shape)}")
+    if c.dtype != v.dtype:
+        raise TypeError(f"cost must have the dtype of value, {v.dtype}, got {c.dtype}")
+    if mask is None:
+        return None
+    m = to_numpy("mask", mask)
+    if m.dtype != np.bool_:
+        raise TypeError(f"mask must be bool, got {m.dtype}")
+    if m.shape != v.shape:
+        raise ValueError(f"mask must have the shape of value, {list(v.shape)}, got {list(m.shape)}")
+    return m
 
 
 def _amounts(name: str, x: Any, count: int | None, meaning: str) -> np.ndarray:
@@ -66,6 +73,77 @@ def _amounts(name: str, x: Any, count: int | None, meaning: str) -> np.ndarray:
     if bad.size:
         raise ValueError(f"{name} must be finite, got {b.ravel()[bad[0]]}")
     return b
+
+
+def integers(name: str, x: Any) -> np.ndarray:
+    """`x` as int64; a view where it is that already."""
+    array = np.asarray(x) if isinstance(x, (list, tuple)) else to_numpy(name, x)
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"{name} must be int64, got {array.dtype}")
+    return array.astype(np.int64, copy=False)
+
+
+def _segments(
+    segments: Any, users: int, budget: Any, name: str = "budget"
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Where each problem's users start and stop, and its budget."""
+    edges = integers("segments", segments)
+    if edges.ndim != 1 or edges.size < 2 or edges[0] != 0 or edges[-1] != users or (np.diff(edges) < 0).any():
+        raise ValueError(f"segments must rise from 0 to N = {users}, [B+1] in all, got {_short(edges)}")
+    count = edges.size - 1
+    b = np.broadcast_to(_amounts(name, budget, count, f"one number or [{count}], one for each segment"), count)
+    return edges[:-1].copy(), edges[1:].copy(), b
+
+
+def _several(budget: Any, name: str = "budget") -> tuple[np.ndarray, str]:
+    """[K] budgets of one instance, and whether the caller gave one or several."""
+    b = _amounts(name, budget, None, "a number or a non-empty [K]")
+    return np.atleast_1d(b), "budgets" if b.ndim else "one"
+
+
+def ragged(value: Any, cost: Any, offsets: Any, budget: Any, mask: Any, segments: Any) -> tuple[RaggedProblems, str]:
+    """The arguments of `solve_mckp_ragged`, and which of its forms it is: one, budgets or segments."""
+    v, c = floats("value", value), floats("cost", cost)
+    if v.ndim != 1:
+        raise ValueError(f"value must have shape [T], all users' treatments one after the other, got {list(v.shape)}")
+    m = _like_value(v, c, mask)
+    rows = integers("offsets", offsets)
+    longest = _longest_row(rows, v.size)
+    n = rows.size - 1
+    if segments is not None:
+        start, stop, b = _segments(segments, n, budget)
+        form = "segments"
+    else:
+        b, form = _several(budget)
+        start, stop = np.zeros(b.size, np.int64), np.full(b.size, n, np.int64)
+    shape = (b.size, v.size)
+    v, c = np.broadcast_to(v, shape), np.broadcast_to(c, shape)
+    m = None if m is None else np.broadcast_to(m, shape)
+    b, rows = np.ascontiguousarray(b), np.ascontiguousarray(rows)
+    return RaggedProblems(v, c, m, start, stop, b, form == "segments", rows, longest), form
+
+
+def _longest_row(offsets: np.ndarray, cells: int) -> int:
+    """How many treatments the longest row has; refuses offsets that are none."""
+    if offsets.ndim != 1 or offsets.size == 0 or offsets[0] != 0 or offsets[-1] != cells:
+        raise ValueError(f"offsets must rise from 0 to T = {cells}, [N+1] in all, got {_short(offsets)}")
+    if offsets.size - 1 > np.iinfo(np.int32).max:
+        raise ValueError(f"one problem takes at most 2^31 - 1 users, got {offsets.size - 1}")
+    longest, step = 1, 1 << 15  # a piece at a time stays in cache
+    for first in range(0, offsets.size - 1, step):
+        lengths = np.diff(offsets[first : first + step + 1])
+        if lengths.min() < 1:
+            i = first + int((lengths < 1).argmax())
+            if offsets[i] > offsets[i + 1]:
+                raise ValueError(f"offsets must rise, got offsets[{i}] = {offsets[i]} before {offsets[i + 1]}")
+            raise ValueError(
+                f"user {i} has no treatment: offsets[{i}] = offsets[{i + 1}] = {offsets[i]}; every user needs one, "
+                "for instance a free one of no value"
+            )
+        longest = max(longest, int(lengths.max()))
+    if longest > np.iinfo(np.int32).max:
+        raise ValueError(f"one user takes at most 2^31 - 1 treatments, got {longest}")
+    return longest
 
 
 def budget_or_multiplier(budget: Any, multiplier: Any) -> None:
@@ -159,19 +237,10 @@ def problems(
         b = np.broadcast_to(_amounts(name, budget, count, f"one number or [{count}], one for each problem"), count)
         start, stop = np.zeros(count, np.int64), np.full(count, n, np.int64)
     elif segments is not None:
-        edges = np.asarray(segments) if isinstance(segments, (list, tuple)) else to_numpy("segments", segments)
-        if edges.dtype.kind not in "iu":
-            raise TypeError(f"segments must be int64, got {edges.dtype}")
-        edges = edges.astype(np.int64)
-        if edges.ndim != 1 or edges.size < 2 or edges[0] != 0 or edges[-1] != n or (np.diff(edges) < 0).any():
-            raise ValueError(f"segments must rise from 0 to N = {n}, [B+1] in all, got {_short(edges)}")
-        count, form = edges.size - 1, "segments"
-        b = np.broadcast_to(_amounts(name, budget, count, f"one number or [{count}], one for each segment"), count)
-        start, stop = edges[:-1].copy(), edges[1:].copy()
+        start, stop, b = _segments(segments, n, budget, name)
+        count, form = len(b), "segments"
     else:
-        b = _amounts(name, budget, None, "a number or a non-empty [K]")
-        form = "budgets" if b.ndim else "one"
-        b = np.atleast_1d(b)
+        b, form = _several(budget, name)
         count = b.size
         start, stop = np.zeros(count, np.int64), np.full(count, n, np.int64)
     if v.ndim == 2:
@@ -198,24 +267,21 @@ def raise_for(status: int, problems: Problems, b: int, least_budget: float, alon
         raise InfeasibleBudget(float(problems.budget[b]), least_budget, where)
     if status == Status.NOT_FINITE:
         for name, array in (("value", problems.value), ("cost", problems.cost)):
-            bad = ~np.isfinite(array[b])
+            cells = problems.cells(array, b)
+            bad = ~np.isfinite(cells)
             if problems.mask is not None:
-                bad &= problems.mask[b]
-            bad[: problems.start[b]] = bad[problems.stop[b] :] = False
+                bad &= problems.cells(problems.mask, b)
             if bad.any():
-                i, j = np.argwhere(bad)[0]
-                place = f"[{i}, {j}]" if array.strides[0] == 0 or problems.count == 1 else f"[{b}, {i}, {j}]"
-                raise ValueError(f"{name} must be finite, got {array[b, i, j]} at {name}{place}")
+                k = int(bad.argmax())
+                raise ValueError(f"{name} must be finite, got {cells.flat[k]} at {name}{problems.place(array, b, k)}")
     if status == Status.TOO_WIDE:
         raise ValueError(
-            f"{_precision.largest_cell(problems, b, alone)} is so large beside the rest that exact sums would round the "
+            f"{_precision.largest_cell(problems, b)} is so large beside the rest that exact sums would round the "
             "others away; if it stands for 'not allowed', close that treatment with mask instead"
         )
     if status == Status.NO_OPEN_TREATMENT:
-        assert problems.mask is not None
-        closed = ~problems.mask[b].any(axis=1)
-        closed[: problems.start[b]] = closed[problems.stop[b] :] = False
-        raise ValueError(f"mask leaves user {int(np.flatnonzero(closed)[0])} no open treatment; every user needs one")
+        user = problems.closed_user(b)
+        raise ValueError(f"mask leaves user {user} no open treatment; every user needs one")
     if status in (Status.NARROW_WINDOW, Status.TWO_LIMITS, Status.INFEASIBLE_MAX_TREATED):
         argument = "min_spend" if status == Status.NARROW_WINDOW else "max_treated"
         raise NotCertified(Status(status), argument, where)

@@ -9,6 +9,7 @@ import numpy as np
 
 from ._decisions import Decisions, Total, stray_treatment
 from ._problems import Contested, FrontierResult, MckpResult, Problems
+from ._ragged import RaggedProblems
 from .errors import Status
 
 _DTYPE = {np.dtype(np.float32): 0, np.dtype(np.float64): 1}
@@ -30,8 +31,8 @@ def _readable(x: np.ndarray) -> np.ndarray:
 def _array(x: np.ndarray | None) -> tuple[int, int, int, int]:
     if x is None:
         return (0, 0, 0, 0)
-    b, n, m = (stride // x.itemsize for stride in x.strides)
-    return (x.ctypes.data, b, n, m)
+    b, *n, m = (stride // x.itemsize for stride in x.strides)
+    return (x.ctypes.data, b, n[0] if n else 0, m)
 
 
 class _Call:
@@ -42,15 +43,17 @@ class _Call:
         self._keep = [_readable(problems.value), _readable(problems.cost)]
         self._keep.append(_readable(mask.view(np.uint8)) if mask is not None else None)  # type: ignore[arg-type]
         value, cost, open_ = self._keep
-        count, users, items = problems.value.shape
-        self._small = [problems.start, problems.stop, problems.budget, warm_start]
+        ragged = problems if isinstance(problems, RaggedProblems) else None
+        items = ragged.longest if ragged else problems.value.shape[2]
+        offsets = ragged.offsets if ragged else None
+        self._small = [problems.start, problems.stop, offsets, problems.budget, warm_start]
         self.problems = module().Problems(
             _DTYPE[value.dtype],
             _array(value),
             _array(cost),
             _array(open_),
-            count,
-            users,
+            problems.count,
+            problems.users,
             items,
             *(0 if x is None else x.ctypes.data for x in self._small),
         )

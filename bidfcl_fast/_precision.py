@@ -37,11 +37,9 @@ def refuse_too_wide(problems: Problems, raw: MckpResult) -> None:
 
 def _magnitude(problems: Problems, raw: MckpResult, b: int) -> float:
     """What the plan adds up, without signs: Σ|value| + λ*·Σ|cost| of its choices, and as many typical ones."""
-    rows = slice(int(problems.start[b]), int(problems.stop[b]))
-    choice = raw.choice_of(problems, b)[:, None]
+    choice = raw.choice_of(problems, b)
     value, cost = (
-        float(np.abs(np.take_along_axis(x[b, rows], choice, axis=1)).sum(dtype=np.float64))
-        for x in (problems.value, problems.cost)
+        float(np.abs(problems.chosen(x, b, choice)).sum(dtype=np.float64)) for x in (problems.value, problems.cost)
     )
     # Typical cells keep an empty plan (all free, all worthless) from being refused.
     value += len(choice) * typical(problems.value, problems, b)
@@ -51,9 +49,8 @@ def _magnitude(problems: Problems, raw: MckpResult, b: int) -> float:
 
 def typical(array: np.ndarray, problems: Problems, b: int) -> float:
     """The median size of the open, non-zero cells of problem b; 0 if there are none."""
-    rows = slice(int(problems.start[b]), int(problems.stop[b]))
-    size = np.abs(array[b, rows])
-    wanted = size > 0 if problems.mask is None else (size > 0) & problems.mask[b, rows]
+    size = np.abs(problems.cells(array, b))
+    wanted = size > 0 if problems.mask is None else (size > 0) & problems.cells(problems.mask, b)
     return float(np.median(size[wanted])) if wanted.any() else 0.0
 
 
@@ -65,17 +62,16 @@ def refuse(problems: Problems, raw: MckpResult, b: int, status: Status) -> None:
         x[b] = np.nan
 
 
-def largest_cell(problems: Problems, b: int, alone: bool) -> str:
+def largest_cell(problems: Problems, b: int) -> str:
     """The cell furthest from the typical one, as in `cost[3, 4] = 1e+18`."""
-    rows = slice(int(problems.start[b]), int(problems.stop[b]))
     worst = ("", -1.0)
     for name, array in (("value", problems.value), ("cost", problems.cost)):
-        size = np.abs(np.asarray(array[b, rows], np.float64))
+        cells = problems.cells(array, b)
+        size = np.abs(np.asarray(cells, np.float64))
         if problems.mask is not None:
-            size = np.where(problems.mask[b, rows], size, 0.0)
-        i, j = np.unravel_index(int(size.argmax()), size.shape)
-        place = f"{i + rows.start}, {j}" if alone or array.strides[0] == 0 else f"{b}, {i + rows.start}, {j}"
-        ratio = float(size[i, j]) / (typical(array, problems, b) or 1.0)
+            size = np.where(problems.cells(problems.mask, b), size, 0.0)
+        k = int(size.argmax())
+        ratio = float(size.flat[k]) / (typical(array, problems, b) or 1.0)
         if ratio > worst[1]:
-            worst = (f"{name}[{place}] = {array[b, rows][i, j]:g}", ratio)
+            worst = (f"{name}{problems.place(array, b, k)} = {cells.flat[k]:g}", ratio)
     return worst[0]

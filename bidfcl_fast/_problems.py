@@ -26,6 +26,29 @@ class Problems:
     def count(self) -> int:
         return len(self.budget)
 
+    @property
+    def users(self) -> int:
+        return self.value.shape[1]
+
+    def cells(self, x: np.ndarray, b: int) -> np.ndarray:
+        """A view of what `x`, one of the arrays, holds for problem b's users."""
+        return x[b, self.rows(b)]
+
+    def chosen(self, x: np.ndarray, b: int, choice: np.ndarray) -> np.ndarray:
+        """[users of problem b]: what `x` holds for the treatment of each."""
+        return np.take_along_axis(self.cells(x, b), choice[:, None].astype(np.intp), axis=1)[:, 0]
+
+    def place(self, x: np.ndarray, b: int, k: int) -> str:
+        """Where the k-th of `cells(x, b)` stands in the array the caller gave, as in `[3, 4]`."""
+        i, j = divmod(k, x.shape[2])
+        i += int(self.start[b])
+        return f"[{i}, {j}]" if x.strides[0] == 0 or self.count == 1 else f"[{b}, {i}, {j}]"
+
+    def closed_user(self, b: int) -> int:
+        """The first of problem b's users that `mask` leaves without a treatment."""
+        assert self.mask is not None
+        return int(self.start[b]) + int((~self.cells(self.mask, b).any(axis=1)).argmax())
+
     def some(self, which: np.ndarray) -> Problems:
         """The problems `which` [any], each with users of its own; an instance that they share stays shared."""
 
@@ -43,7 +66,7 @@ class Problems:
 
     def costs(self, b: int, choice: np.ndarray) -> np.ndarray:
         """[users of problem b] what they cost under a choice."""
-        return np.take_along_axis(self.cost[b, self.rows(b)], choice[:, None].astype(np.intp), axis=1)[:, 0]
+        return self.chosen(self.cost, b, choice)
 
 
 class MckpResult(NamedTuple):
@@ -66,7 +89,7 @@ class MckpResult(NamedTuple):
     @classmethod
     def empty(cls, problems: Problems, *, undecided: bool = True) -> MckpResult:
         """Nothing known yet. `undecided=False` leaves `choice` unwritten, for a backend that writes all of it."""
-        b, n = problems.value.shape[:2]
+        b, n = problems.count, problems.users
 
         choice = np.empty((1 if problems.segmented else b, n), np.int32)
         if undecided:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from . import _check, backends
 from ._arrays import like, to_numpy
+from ._problems import Problems
 
 
 @dataclass(frozen=True)
@@ -81,8 +83,11 @@ def budget_frontier(value: Any, cost: Any, *, mask: Any = None, backend: str | N
     ValueError, TypeError
         As in `solve_mckp`.
     """
-    problems = _check.instance(value, cost, mask)
+    return frontier_of(_check.instance(value, cost, mask), like(value), backend)
+
+
+def frontier_of(problems: Problems, back: Callable[[np.ndarray], Any], backend: str | None) -> Frontier:
+    """The frontier of one checked problem; `back` makes its arrays the caller's kind."""
     raw = backends.resolve(backend).frontier(problems)
     _check.raise_for(int(raw.status), problems, 0, np.nan, True)
-    back = like(value)
     return Frontier(back(raw.budget), back(raw.value), back(raw.multiplier))

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 from . import _check, _precision, _proven, _treated, _window, backends
 from ._arrays import like
+from ._problems import MckpResult, Problems
 from .errors import InfeasibleMinSpend, Status
 
 
@@ -157,7 +160,7 @@ def solve_mckp(
     most, control = _check.treated(max_treated, control, problems)
     extra: dict[str, np.ndarray] = {}
     if multiplier is None:
-        start = _warm_multiplier(warm_start, problems.count)
+        start = warm_multiplier(warm_start, problems.count)
         raw = module.mckp(problems, fill=bool(fill), warm_start=start)
     else:
         _check.not_negative("multiplier", problems.budget)
@@ -186,7 +189,18 @@ def solve_mckp(
                 raise InfeasibleMinSpend(float(least[b]), float(extra["most_spend"][b]), where)
             _check.raise_for(int(raw.status[b]), problems, b, float(raw.least_budget[b]), problems.count == 1)
 
-    back = like(value)
+    return plan_of(problems, form, raw, like(value), module, extra)
+
+
+def plan_of(
+    problems: Problems,
+    form: str,
+    raw: MckpResult,
+    back: Callable[[np.ndarray], Any],
+    module: ModuleType,
+    extra: dict[str, np.ndarray],
+) -> Plan:
+    """What `module` found, in the caller's `form`; `back` makes arrays the caller's kind; `extra`: [B] each, for `stats`."""
     stats: dict[str, Any] = {name: getattr(raw, name) for name in ("rows_read", "sweeps", "active")} | extra
     numbers = {
         name: getattr(raw, name) for name in ("multiplier", "value", "spend", "dual_bound", "gap", "least_budget")
@@ -203,7 +217,7 @@ def solve_mckp(
     return Plan(back(choice), **arrays, status=raw.status, budget=back(problems.budget.copy()), stats=stats)
 
 
-def _warm_multiplier(warm_start: Any, count: int) -> np.ndarray | None:
+def warm_multiplier(warm_start: Any, count: int) -> np.ndarray | None:
     """[B] multipliers to start from; NaN where there is none to use."""
     if warm_start is None:
         return None

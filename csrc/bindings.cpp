@@ -30,7 +30,7 @@ Array array_of(const py::tuple& t) {
 
 bidfcl::Problems problems_of(int dtype, const py::tuple& value, const py::tuple& cost, const py::tuple& open,
                              std::int64_t count, std::int64_t users, int items, Address start, Address stop,
-                             Address budget, Address warm_start) {
+                             Address offsets, Address budget, Address warm_start) {
   const Array v = array_of(value), c = array_of(cost), o = array_of(open);
   bidfcl::Problems p{};
   p.dtype = dtype;
@@ -45,6 +45,7 @@ bidfcl::Problems problems_of(int dtype, const py::tuple& value, const py::tuple&
   p.items = items;
   p.start = pointer<const std::int64_t>(start);
   p.stop = pointer<const std::int64_t>(stop);
+  p.offsets = pointer<const std::int64_t>(offsets);
   p.budget = pointer<const double>(budget);
   p.warm_start = pointer<const double>(warm_start);
   return p;

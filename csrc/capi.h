@@ -14,6 +14,9 @@ struct Problems {
   const void* value;
   const void* cost;
   const std::uint8_t* open;  // null: every treatment is open
+  // [N + 1], or null. Given, the arrays are [B, T] and user i has the cells offsets[i] .. offsets[i + 1] − 1, at least
+  // one; `items` is then the longest row's, and the strides along users are not used.
+  const std::int64_t* offsets;
   std::int64_t value_stride[3], cost_stride[3], open_stride[3];
   std::int64_t count, users;
   int items;

@@ -86,9 +86,9 @@ struct WalkJob {
 
 // What is listed for a run of users. The caller owns the arrays.
 struct WalkRun {
-  Edge* edges;       // room for items − 1 a user; each user's are in order of position
+  Edge* edges;       // room for every edge that these users may have; each user's are in order of position
   std::int32_t* at;  // each user's choice before its listed edges; or kPutOff, and then nothing else of it
-  void* scratch;     // walk_scratch(items) bytes, aligned to 64
+  void* scratch;     // walk_scratch(longest row) bytes, aligned to 64
   Totals before;     // totals of those choices
   bool closed_user;  // some user has no open treatment
 };
@@ -105,7 +105,8 @@ constexpr std::int64_t kAhead = 32;
 template <class T>
 BIDFCL_HD void prefetch(const InstanceView<T>& in, std::int64_t user) {
   const RowView<T> row = in.row(user);
-  for (int j = 0; j < row.items; j += 64 / static_cast<int>(sizeof(T))) {
+  constexpr int kMost = 512;  // after so many treatments the machine has seen where it goes
+  for (int j = 0; j < row.items && j < kMost; j += 64 / static_cast<int>(sizeof(T))) {
     __builtin_prefetch(row.value + j * row.value_stride);
     __builtin_prefetch(row.cost + j * row.cost_stride);
   }

@@ -66,7 +66,8 @@ template <class T>
 void solve(const Problems& p, MckpOptions options, const Plans& out) {
   std::int64_t rows = 0;
   for (std::int64_t b = 0; b < p.count; ++b) rows = std::max(rows, p.stop[b] - p.start[b]);
-  if (p.count * rows * p.items < kWorthThreads) options.threads = 1;
+  const std::int64_t cells = p.offsets ? p.offsets[p.users] : rows * p.items;
+  if (p.count * cells < kWorthThreads) options.threads = 1;
   if (p.count > 1 && is_one_instance(p)) return solve_budgets<T>(p, options, out);
 
   const bool wide = p.count > 1 && (rows <= 65536 || p.count >= 8 * options.threads);

@@ -172,7 +172,8 @@ std::vector<PassResult> run_passes(const std::vector<PassJob<T>>& jobs, const st
   const auto chunks = static_cast<std::size_t>(parts_of(in.users));
   std::deque<Reading<T>> readings;
   for (std::size_t b = 0; b < jobs.size(); ++b) readings.emplace_back(jobs[b], *memories[b], chunks);
-  const bool scan = jobs[0].guess != nullptr, columns = jobs.size() >= kWorthColumns && !jobs[0].everybody;
+  const bool scan = jobs[0].guess != nullptr;
+  const bool columns = jobs.size() >= kWorthColumns && !jobs[0].everybody && in.offsets == nullptr;
   const std::int64_t step = columns ? kTransposed : kBlock;
   const std::size_t cells = static_cast<std::size_t>(step) * static_cast<std::size_t>(in.items);
   std::vector<Largest> largest(scan ? chunks : 0);

@@ -1,14 +1,40 @@
 // From the boundary's pointers and strides to one problem's view.
 #pragma once
 
+#include <algorithm>
+
 #include "../capi.h"
 #include "../core/views.h"
 
 namespace bidfcl {
 
 template <class T>
+InstanceView<T> ragged_instance_of(const Problems& p, std::int64_t b) {
+  const std::int64_t users = p.stop[b] - p.start[b];
+  const std::int64_t* offsets = p.offsets + p.start[b];
+  int longest = p.items;
+  if (users < p.users) {
+    longest = 1;
+    for (std::int64_t i = 0; i < users; ++i) longest = std::max(longest, static_cast<int>(offsets[i + 1] - offsets[i]));
+  }
+  return {static_cast<const T*>(p.value) + b * p.value_stride[0],
+          static_cast<const T*>(p.cost) + b * p.cost_stride[0],
+          p.open ? p.open + b * p.open_stride[0] : nullptr,
+          0,
+          p.value_stride[2],
+          0,
+          p.cost_stride[2],
+          0,
+          p.open_stride[2],
+          users,
+          longest,
+          offsets};
+}
+
+template <class T>
 InstanceView<T> instance_of(const Problems& p, std::int64_t b) {
   const std::int64_t first = p.start[b];
+  if (p.offsets != nullptr) return ragged_instance_of<T>(p, b);
   return {static_cast<const T*>(p.value) + b * p.value_stride[0] + first * p.value_stride[1],
           static_cast<const T*>(p.cost) + b * p.cost_stride[0] + first * p.cost_stride[1],
           p.open ? p.open + b * p.open_stride[0] + first * p.open_stride[1] : nullptr,
@@ -19,7 +45,8 @@ InstanceView<T> instance_of(const Problems& p, std::int64_t b) {
           p.open_stride[1],
           p.open_stride[2],
           p.stop[b] - first,
-          p.items};
+          p.items,
+          nullptr};
 }
 
 }  // namespace bidfcl

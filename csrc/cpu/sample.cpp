@@ -27,6 +27,11 @@ std::int64_t place(std::int64_t k, std::int64_t part, std::int64_t samples, std:
   return spread(turn, groups * parts, count / kNeighbours) * kNeighbours + k % kNeighbours;
 }
 
+// Of rows of unlike length, one in so many is thinned out, that the others need not be filled up to the longest.
+constexpr std::int64_t kOutliers = 20;
+constexpr std::int64_t kCells = 1 << 20;  // what a sample of such rows may take
+constexpr std::int64_t kFewest = 64;      // users, though they take more
+
 constexpr std::int64_t kPart = 8192;  // rows that the first rounds look at
 constexpr int kWidest = 21;           // powers of two to each side, where nothing is known
 constexpr int kRounds = 8;
@@ -41,16 +46,36 @@ void grid(const Bracket& range, double* multipliers) {
 }  // namespace
 
 template <class T>
+void Sample<T>::choose_size(std::int64_t size, std::int64_t users) {
+  part_ = rows_ = size;
+  if (size < users) {  // whole groups of neighbours, and whole parts
+    part_ = std::min(size, kPart) / kNeighbours * kNeighbours;
+    rows_ = size / part_ * part_;
+  }
+  share_ = static_cast<double>(rows_) / static_cast<double>(users);
+}
+
+// How wide all but the outliers are, and how many fit at that width.
+template <class T>
+void Sample<T>::choose_width(const InstanceView<T>& in) {
+  constexpr int kLeast = 16 / static_cast<int>(sizeof(T));  // what is probed at once
+  std::vector<int> widths(static_cast<std::size_t>(rows_));
+  for (std::int64_t k = 0; k < rows_; ++k)
+    widths[static_cast<std::size_t>(k)] = in.items_of(place(k, part_, rows_, in.users));
+  const auto usual = widths.end() - 1 - rows_ / kOutliers;
+  std::nth_element(widths.begin(), usual, widths.end());
+  items_ = std::max(kLeast, *usual);
+  choose_size(std::min(rows_, std::max(kFewest, kCells / items_)), in.users);
+}
+
+template <class T>
 Sample<T>::Sample(const InstanceView<T>& in, std::int64_t size, int threads)
     : value_(in.value), cost_(in.cost), items_(in.items) {
-  part_ = rows_ = size;
-  if (size < in.users) {  // whole groups of neighbours, and whole parts
-    part_ = std::min(size, kPart) / kNeighbours * kNeighbours;
-    rows_ = size = size / part_ * part_;
-  }
-  share_ = static_cast<double>(size) / static_cast<double>(in.users);
-  const bool side_by_side = in.open == nullptr && in.value_item == 1 && in.cost_item == 1 && in.value_row == in.items &&
-                            in.cost_row == in.items;
+  choose_size(size, in.users);
+  if (in.offsets != nullptr) choose_width(in);
+  size = rows_;
+  const bool side_by_side =
+      in.offsets == nullptr && in.is_plain() && in.value_row == in.items && in.cost_row == in.items;
   if (size == in.users && side_by_side) return;
   const std::size_t cells = static_cast<std::size_t>(size) * static_cast<std::size_t>(items_);
   memory_.resize(2 * cells);
@@ -63,9 +88,12 @@ Sample<T>::Sample(const InstanceView<T>& in, std::int64_t size, int threads)
       T* value = memory_.data() + k * items_;
       T* cost = value + cells;
       for (int j = 0; j < items_; ++j) {
-        const bool open = row.open_at(j);
-        value[j] = open ? row.value_at(j) : std::numeric_limits<T>::lowest();
-        cost[j] = open ? row.cost_at(j) : 0;
+        // A shorter row's last treatment repeats, which changes nothing; a longer row is thinned out.
+        const int at =
+            row.items <= items_ ? std::min(j, row.items - 1) : static_cast<int>(std::int64_t{j} * row.items / items_);
+        const bool open = row.open_at(at);
+        value[j] = open ? row.value_at(at) : std::numeric_limits<T>::lowest();
+        cost[j] = open ? row.cost_at(at) : 0;
       }
     }
   });

@@ -8,11 +8,12 @@
 
 namespace bidfcl {
 
-// Some rows side by side, in memory of its own unless they lie so already; closed treatments never win.
+// Some rows side by side, in memory of its own unless they lie so already; closed treatments never win. Rows of unlike
+// length are filled up with repetitions; the longest few are thinned out.
 template <class T>
 class Sample {
  public:
-  // `size` users spread over all of the instance.
+  // `size` users spread over all of the instance; fewer if their rows are long and of unlike length.
   Sample(const InstanceView<T>& instance, std::int64_t size, int threads);
 
   double share() const { return share_; }
@@ -27,7 +28,9 @@ class Sample {
                   double near) const;
 
  private:
-  InstanceView<T> view() const { return {value_, cost_, nullptr, items_, 1, items_, 1, 0, 0, rows_, items_}; }
+  void choose_size(std::int64_t size, std::int64_t users);
+  void choose_width(const InstanceView<T>& in);
+  InstanceView<T> view() const { return {value_, cost_, nullptr, items_, 1, items_, 1, 0, 0, rows_, items_, nullptr}; }
   struct Wanted {
     double target, deviations, spare;
   };

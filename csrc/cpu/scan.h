@@ -16,10 +16,16 @@ namespace BIDFCL_ARCH {
 template <class T, class Visit>
 BIDFCL_HD void each_open_cell(const InstanceView<T>& in, const T* x, std::int64_t row_stride, std::int64_t item_stride,
                               std::int64_t begin, std::int64_t end, const Visit& visit) {
-  if (in.open == nullptr && item_stride == 1 && row_stride == in.items) {
-    const T* p = x + begin * row_stride;
-    const std::int64_t n = (end - begin) * in.items;
+  const bool ragged = in.offsets != nullptr;
+  if (in.open == nullptr && item_stride == 1 && (ragged || row_stride == in.items)) {
+    const T* p = x + (ragged ? in.offsets[begin] : begin * row_stride);
+    const std::int64_t n = ragged ? in.offsets[end] - in.offsets[begin] : (end - begin) * in.items;
     for (std::int64_t k = 0; k < n; ++k) visit(p[k]);
+    return;
+  }
+  if (ragged) {
+    for (std::int64_t k = in.offsets[begin]; k < in.offsets[end]; ++k)
+      if (in.open == nullptr || in.open[k * in.open_item]) visit(x[k * item_stride]);
     return;
   }
   for (std::int64_t i = begin; i < end; ++i)

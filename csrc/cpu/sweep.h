@@ -8,6 +8,7 @@
 #include "columns.h"
 #include "exact_sum.h"
 #include "lanes.h"
+#include "ragged.h"
 #include "scan.h"
 
 namespace bidfcl {
@@ -58,16 +59,54 @@ template <class T>
 BIDFCL_HD void choose_strided(const InstanceView<T>& in, const std::int32_t* user, typename Lanes<T>::Pack low,
                               typename Lanes<T>::Pack high, Ends<T>& ends) {
   using L = Lanes<T>;
-  for (int j = 0; j < in.items; ++j) {
+  int longest = in.items;
+  if (in.offsets != nullptr) {
+    longest = 0;
+    for (int l = 0; l < L::count; ++l) longest = std::max(longest, in.items_of(user[l]));
+  }
+  for (int j = 0; j < longest; ++j) {
     typename L::Pack value, cost;
     for (int l = 0; l < L::count; ++l) {
       const RowView<T> row = in.row(user[l]);
-      const bool open = row.open_at(j);
+      const bool open = row.has(j);
       value[l] = open ? row.value_at(j) : kNever<T>;
       cost[l] = open ? row.cost_at(j) : 0;
     }
     take_both<BIDFCL_FUSED != 0>(ends, value, cost, low, high, L::all_int(j));
   }
+}
+
+// Rows of unlike length whose treatments lie side by side, none closed: wide loads reach beyond the end of a row, into
+// the rows that follow it, and what they find there is closed. `limit`: where the last row ends. False if a load would
+// reach beyond that.
+template <class T>
+BIDFCL_HD bool choose_ragged(const InstanceView<T>& in, const std::int32_t* user, std::int64_t limit,
+                             typename Lanes<T>::Pack low, typename Lanes<T>::Pack high, Ends<T>& ends) {
+  using L = Lanes<T>;
+  typename L::IntPack length;
+  std::int64_t at[L::count], last = 0;
+  int longest = 0;
+  for (int l = 0; l < L::count; ++l) {
+    at[l] = in.offsets[user[l]];
+    const int items = in.items_of(user[l]);
+    length[l] = items;
+    longest = std::max(longest, items);
+    last = std::max(last, at[l]);
+  }
+  if (last + longest + L::quad > limit) return false;
+  const typename L::Pack never = L::all(kNever<T>);
+  typename L::IntPack index = L::all_int(0);
+  for (int first = 0; first < longest; first += L::quad) {
+    typename L::Pack v[L::quad], c[L::quad];
+    load_columns([&](int l) { return in.value + at[l] + first; }, v);
+    load_columns([&](int l) { return in.cost + at[l] + first; }, c);
+#pragma GCC unroll 4
+    for (int k = 0; k < L::quad; ++k, index += 1) {
+      const typename L::IntPack has = index < length;
+      take_both<BIDFCL_FUSED != 0>(ends, has ? v[k] : never, has ? c[k] : L::all(0), low, high, index);
+    }
+  }
+  return true;
 }
 
 constexpr std::int64_t kFetchAhead = 4096;  // bytes
@@ -127,12 +166,20 @@ class Sweep {
     settle(ends, ~0u >> (32 - users), [&](int l) { return static_cast<std::int32_t>(first + l); });
   }
 
-  // Up to W users in a row, in any layout; idle lanes repeat the first.
+  // Up to W users in a row, in any layout.
   BIDFCL_HD void take(std::int64_t first, int users) {
     std::int32_t user[W];
-    for (int l = 0; l < W; ++l) user[l] = static_cast<std::int32_t>(first + (l < users ? l : 0));
+    for (int l = 0; l < users; ++l) user[l] = static_cast<std::int32_t>(first + l);
+    take_listed(user, users, 0);
+  }
+
+  // Up to W users anywhere; idle lanes repeat the first. `limit`: as in choose_ragged, or 0 for any layout.
+  BIDFCL_HD void take_listed(const std::int32_t* list, int users, std::int64_t limit) {
+    std::int32_t user[W];
+    for (int l = 0; l < W; ++l) user[l] = list[l < users ? l : 0];
     Ends<T> ends = start();
-    choose_strided<T>(in_, user, low_, high_, ends);
+    if (limit == 0 || !choose_ragged<T>(in_, user, limit, low_, high_, ends))
+      choose_strided<T>(in_, user, low_, high_, ends);
     for (int l = 0; l < users; ++l) choice_[user[l]] = static_cast<std::int32_t>(ends.high.index[l]);
     settle(ends, ~0u >> (32 - users), [&](int l) { return user[l]; });
   }
@@ -259,6 +306,19 @@ void sweep_columns(Sweep& outer, std::int64_t at, std::int64_t end, int items, c
   outer = sweep;
 }
 
+template <class Sweep, class T>
+void sweep_ragged(Sweep& outer, const InstanceView<T>& in, std::int64_t begin, std::int64_t end) {
+  std::int32_t order[kBlock];
+  by_length(in, begin, end, order);
+  const std::int64_t limit = in.is_plain() ? in.offsets[in.users] : 0;
+  Sweep sweep = outer;  // in registers
+  for (std::int64_t at = 0, users; at < end - begin; at += users) {
+    users = like_users(in, order + at, std::min<std::int64_t>(Sweep::W, end - begin - at));
+    sweep.take_listed(order + at, static_cast<int>(users), limit);
+  }
+  outer = sweep;
+}
+
 template <class T, bool Whole, bool Scan>
 std::int64_t sweep_as(const SweepJob<T>& job, std::int64_t begin, std::int64_t end, Totals& totals, Open* open,
                       Largest& seen) {
@@ -276,7 +336,12 @@ std::int64_t sweep_as(const SweepJob<T>& job, std::int64_t begin, std::int64_t e
     else sweep_columns<0>(state, begin, end, in.items, value, cost);
     return state.finish(begin, begin, totals, seen);
   }
-  if (in.value_item == 1 && in.cost_item == 1 && in.open == nullptr && in.items >= Lanes<T>::quad) {
+  if (in.offsets != nullptr) {
+    if (Scan) seen.join(scan(in, begin, end));  // it reads in order, and leaves the rows in cache
+    sweep_ragged(state, in, begin, end);
+    return state.finish(begin, begin, totals, seen);
+  }
+  if (in.is_plain() && in.items >= Lanes<T>::quad) {
     const bool packed = in.value_row == in.items && in.cost_row == in.items;
     switch (packed ? in.items : 0) {
       case 4:

@@ -1,6 +1,8 @@
 // The walk: hull edges of a list of users, a lane a user. Included by kernels.cpp alone.
 #pragma once
 
+#include <algorithm>
+
 #include "arch.h"
 #include "columns.h"
 #include "exact_sum.h"
@@ -22,12 +24,7 @@ class Walk {
   static constexpr int W = BIDFCL_PACK_BYTES / 8;
 
   BIDFCL_HD Walk(const WalkJob<T>& job, WalkRun& run)
-      : job_(job),
-        run_(run),
-        items_(job.instance.items),
-        value_(static_cast<Integers*>(run.scratch)),
-        cost_(value_ + items_),
-        slope_(reinterpret_cast<Floats*>(cost_ + items_)) {}
+      : job_(job), run_(run), value_(static_cast<Integers*>(run.scratch)) {}
 
   // Users first .. first + users − 1 of the list; idle lanes repeat the first of them.
   BIDFCL_HD std::int64_t take(const Open* list, std::int64_t first, int users, Edge* edges) {
@@ -118,16 +115,28 @@ class Walk {
   // Every lane's row in fixed point; returns the lanes that are to be put off.
   BIDFCL_HD Integers load(const std::int32_t* user) {
     const InstanceView<T>& in = job_.instance;
+    items_ = in.items;
+    int shortest = in.items;
+    if (in.offsets != nullptr) {
+      items_ = 0;
+      for (int l = 0; l < W; ++l) {
+        items_ = std::max(items_, in.items_of(user[l]));
+        shortest = std::min(shortest, in.items_of(user[l]));
+      }
+    }
+    cost_ = value_ + items_;
+    slope_ = reinterpret_cast<Floats*>(cost_ + items_);
     Doubles* value = reinterpret_cast<Doubles*>(value_);
     Doubles* cost = reinterpret_cast<Doubles*>(cost_);
-    if (in.open == nullptr && in.value_item == 1 && in.cost_item == 1 && items_ >= kQuad) {
-      load_columns_of([&](int l) { return in.value + user[l] * in.value_row; }, value);
-      load_columns_of([&](int l) { return in.cost + user[l] * in.cost_row; }, cost);
+    const bool none_closed = in.open == nullptr && shortest == items_;
+    if (none_closed && in.is_plain() && items_ >= kQuad) {
+      load_columns_of([&](int l) { return in.row(user[l]).value; }, value);
+      load_columns_of([&](int l) { return in.row(user[l]).cost; }, cost);
     } else {
       for (int l = 0; l < W; ++l) {
         const RowView<T> row = in.row(user[l]);
         for (int j = 0; j < items_; ++j) {
-          const bool open = row.open_at(j);  // what stands in a closed cell may not even be a number
+          const bool open = row.has(j);  // what stands in a closed cell may not even be a number
           value[j][l] = open ? static_cast<double>(row.value_at(j)) : 0.0;
           cost[j][l] = open ? static_cast<double>(row.cost_at(j)) : 0.0;
         }
@@ -145,11 +154,11 @@ class Walk {
       value_[j] = quantised(value[j], job_.value_scale);
       cost_[j] = quantised(cost[j], job_.cost_scale);
     }
-    if (in.open == nullptr) return broken;
+    if (none_closed) return broken;
     for (int l = 0; l < W; ++l) {
       const RowView<T> row = in.row(user[l]);
       for (int j = 0; j < items_; ++j) {
-        if (row.open_at(j)) continue;
+        if (row.has(j)) continue;
         value_[j][l] = -kClosed;
         cost_[j][l] = kClosed;
       }
@@ -243,10 +252,10 @@ class Walk {
 
   const WalkJob<T>& job_;
   WalkRun& run_;
-  int items_;
+  int items_ = 0;  // of the longest row in the pack
   Integers* value_;
-  Integers* cost_;
-  Floats* slope_;
+  Integers* cost_ = nullptr;
+  Floats* slope_ = nullptr;
   LaneSum<Integers> value_sum_, cost_sum_;
 };
 

@@ -1,0 +1,82 @@
+"""Users with unlike numbers of treatments: `solve_mckp_ragged` and `budget_frontier_ragged`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from . import _check, _precision, backends
+from ._arrays import like
+from .frontier import Frontier, frontier_of
+from .mckp import Plan, plan_of, warm_multiplier
+
+
+def solve_mckp_ragged(
+    value: Any,
+    cost: Any,
+    offsets: Any,
+    budget: Any,
+    *,
+    mask: Any = None,
+    segments: Any = None,
+    fill: bool = True,
+    warm_start: Any = None,
+    backend: str | None = None,
+    throw: bool = True,
+) -> Plan:
+    """`solve_mckp` for users who have unlike numbers of treatments: the same plan as with padded rows and a mask.
+
+    All users' treatments stand one after the other (the CSR layout of sparse matrices), so memory and time go with the
+    treatments there are: one user with 100,000 of them does not make everybody's row as long.
+
+    Parameters
+    ----------
+    value, cost
+        [T] float32 or float64, finite; user i's treatments are ``value[offsets[i]:offsets[i+1]]``.
+    offsets
+        int64 [N+1], rising from 0 to T; every user has at least one treatment.
+    budget
+        Total money for the N users: a number, or [K] for K plans of one instance.
+    mask
+        [T] bool; False closes a treatment.
+    segments
+        int64 [B+1]: users ``segments[b]:segments[b+1]`` form problem b with ``budget[b]``.
+    fill, warm_start, backend, throw
+        As in `solve_mckp`. Only "cpp" reads ragged rows as they are. The others pad them, and refuse where that takes more
+        than four times the cells (and more than a million).
+
+    Returns
+    -------
+    Plan
+        ``choice[i]`` counts from user i's own first treatment.
+
+    Raises
+    ------
+    InfeasibleBudget
+        If the cheapest plan costs more than the budget.
+    ValueError, TypeError
+        For misuse, as in `solve_mckp`; and for offsets that do not rise, or leave a user without a treatment.
+    """
+    problems, form = _check.ragged(value, cost, offsets, budget, mask, segments)
+    module = backends.resolve(backend)
+    raw = module.mckp(problems, fill=bool(fill), warm_start=warm_multiplier(warm_start, problems.count))
+    _precision.refuse_too_wide(problems, raw)
+    if throw:
+        for b in np.flatnonzero(raw.status).tolist():
+            _check.raise_for(int(raw.status[b]), problems, b, float(raw.least_budget[b]), problems.count == 1)
+    return plan_of(problems, form, raw, like(value), module, {})
+
+
+def budget_frontier_ragged(
+    value: Any, cost: Any, offsets: Any, *, mask: Any = None, backend: str | None = None
+) -> Frontier:
+    """`budget_frontier` for users who have unlike numbers of treatments; arguments as in `solve_mckp_ragged`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As in `solve_mckp_ragged`.
+    """
+    problems, _ = _check.ragged(value, cost, offsets, 0.0, mask, None)
+    return frontier_of(problems, like(value), backend)
