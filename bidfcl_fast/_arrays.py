@@ -8,6 +8,9 @@ from typing import Any
 
 import numpy as np
 
+# bfloat16, which NumPy has not, as it can carry it without another package: two bytes under a name.
+BFLOAT16 = np.dtype([("bfloat16", np.uint16)])
+
 
 def to_numpy(name: str, x: Any) -> np.ndarray:
     """A NumPy view of `x`: an ndarray, a CPU array of any library that speaks DLPack, or nested lists of numbers.
@@ -18,15 +21,17 @@ def to_numpy(name: str, x: Any) -> np.ndarray:
         If `x` cannot be seen as a CPU array; the message names the argument and what to do.
     """
     if isinstance(x, np.ndarray):
-        return x
+        return x.view(BFLOAT16) if x.dtype.name == "bfloat16" else x  # ml_dtypes names it so
     if isinstance(x, (list, tuple, float, int)):
         return _from_numbers(name, x)
     if type(x).__module__.partition(".")[0] == "torch":
         if x.device.type != "cpu":
             raise TypeError(f"{name} is on device {x.device}; the backends here take CPU arrays: call {name}.cpu()")
         try:
+            if str(x.dtype) == "torch.bfloat16":
+                return x.detach().view(importlib.import_module("torch").int16).numpy().view(BFLOAT16)
             return x.detach().numpy()
-        except (TypeError, RuntimeError) as error:  # bfloat16, sparse
+        except (TypeError, RuntimeError) as error:  # sparse
             raise TypeError(f"{name} ({x.dtype}) has no NumPy view: {error}") from error
     if hasattr(x, "__dlpack__"):
         try:

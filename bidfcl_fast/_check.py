@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 
 from . import _precision
-from ._arrays import to_numpy
+from ._arrays import BFLOAT16, to_numpy
+from ._half import name_of
 from ._problems import Problems
 from ._ragged import RaggedProblems
 from .errors import InfeasibleBudget, NotCertified, Status
 
-DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
+DTYPES = (np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.float16), BFLOAT16)
 
 
 def floats(name: str, x: Any) -> np.ndarray:
@@ -23,7 +24,8 @@ def floats(name: str, x: Any) -> np.ndarray:
     array = to_numpy(name, x)
     if array.dtype not in DTYPES or not array.dtype.isnative:
         raise TypeError(
-            f"{name} must be float32 or float64, got {array.dtype}; convert it once, as in {name}.astype('float32')"
+            f"{name} must be float32 or float64 (or float16, bfloat16), got {array.dtype}; convert it once, as in "
+            f"{name}.astype('float32')"
         )
     return array
 
@@ -48,7 +50,7 @@ def _like_value(v: np.ndarray, c: np.ndarray, mask: Any) -> np.ndarray | None:
     if c.shape != v.shape:
         raise ValueError(f"cost must have the shape of value, {list(v.shape)}, got {list(c.shape)}")
     if c.dtype != v.dtype:
-        raise TypeError(f"cost must have the dtype of value, {v.dtype}, got {c.dtype}")
+        raise TypeError(f"cost must have the dtype of value, {name_of(v.dtype)}, got {name_of(c.dtype)}")
     if mask is None:
         return None
     m = to_numpy("mask", mask)

@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from ._arrays import BFLOAT16
 from ._decisions import Decisions, Total, stray_treatment
 from ._problems import Contested, FrontierResult, MckpResult, Problems
 from ._ragged import RaggedProblems
 from .errors import Status
 
-_DTYPE = {np.dtype(np.float32): 0, np.dtype(np.float64): 1}
+_DTYPE = {np.dtype(np.float32): 0, np.dtype(np.float64): 1, np.dtype(np.float16): 2, BFLOAT16: 3}
 
 
 def module() -> Any:

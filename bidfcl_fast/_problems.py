@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 
+from ._half import is_half, widened
 from .errors import Status
 
 
@@ -14,7 +15,7 @@ from .errors import Status
 class Problems:
     """B problems over one pair of arrays. A stride of zero along B is how several budgets share an instance."""
 
-    value: np.ndarray  # [B, N, M] float32 or float64
+    value: np.ndarray  # [B, N, M] float16, BFLOAT16, float32 or float64
     cost: np.ndarray  # [B, N, M] same dtype
     mask: np.ndarray | None  # [B, N, M] bool, True where the treatment is open
     start: np.ndarray  # [B] int64: problem b owns the users start[b]:stop[b]
@@ -31,8 +32,8 @@ class Problems:
         return self.value.shape[1]
 
     def cells(self, x: np.ndarray, b: int) -> np.ndarray:
-        """A view of what `x`, one of the arrays, holds for problem b's users."""
-        return x[b, self.rows(b)]
+        """What `x`, one of the arrays, holds for problem b's users: a view, but halves as float32."""
+        return widened(x[b, self.rows(b)])
 
     def chosen(self, x: np.ndarray, b: int, choice: np.ndarray) -> np.ndarray:
         """[users of problem b]: what `x` holds for the treatment of each."""
@@ -48,6 +49,10 @@ class Problems:
         """The first of problem b's users that `mask` leaves without a treatment."""
         assert self.mask is not None
         return int(self.start[b]) + int((~self.cells(self.mask, b).any(axis=1)).argmax())
+
+    def widened(self) -> Problems:
+        """The same problems in float32, if they are in halves: for what has no loops of its own over those."""
+        return replace(self, value=widened(self.value), cost=widened(self.cost)) if is_half(self.value) else self
 
     def some(self, which: np.ndarray) -> Problems:
         """The problems `which` [any], each with users of its own; an instance that they share stays shared."""

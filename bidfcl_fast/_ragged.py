@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ._half import widened
 from ._problems import Problems
 
 # A backend without ragged loops is given padded rows, up to so many times the cells; a small instance is always padded.
@@ -29,10 +30,10 @@ class RaggedProblems(Problems):
 
     def cells(self, x: np.ndarray, b: int) -> np.ndarray:
         rows = self._rows(b)
-        return x[b, rows[0] : rows[-1]]
+        return widened(x[b, rows[0] : rows[-1]])
 
     def chosen(self, x: np.ndarray, b: int, choice: np.ndarray) -> np.ndarray:
-        return x[b, self._rows(b)[:-1] + choice]
+        return widened(x[b, self._rows(b)[:-1] + choice])
 
     def place(self, x: np.ndarray, b: int, k: int) -> str:
         k += int(self._rows(b)[0])
@@ -44,6 +45,11 @@ class RaggedProblems(Problems):
         rows = self._rows(b)
         closed = ~np.logical_or.reduceat(self.mask[b], rows[:-1])
         return int(self.start[b]) + int(closed.argmax())
+
+
+def plain(problems: Problems, backend: str) -> Problems:
+    """What a backend is given that has loops over rows of equal length in float32 and float64 alone."""
+    return padded(problems, backend).widened()
 
 
 def padded(problems: Problems, backend: str) -> Problems:

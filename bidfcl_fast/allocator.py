@@ -13,6 +13,7 @@ import numpy as np
 
 from . import _check
 from ._fixed import integers
+from ._half import widened
 from .errors import BudgetExhausted
 from .mckp import Plan, solve_mckp
 
@@ -104,7 +105,7 @@ class Allocator:
         """
         plan = solve_mckp(value, cost, multiplier=self.multiplier, mask=mask, backend=self._backend)
         choice = np.asarray(plan.choice)
-        v, c = _check.floats("value", value), _check.floats("cost", cost)
+        v, c = widened(_check.floats("value", value)), widened(_check.floats("cost", cost))
         rows = np.arange(len(choice))
         values, costs = v[rows, choice].astype(np.float64), c[rows, choice].astype(np.float64)
         m = None if mask is None else np.asarray(mask)

@@ -97,7 +97,8 @@ def solve_mckp(
     Parameters
     ----------
     value, cost
-        [N, M] or [B, N, M], float32 or float64, finite; users × treatments. Costs may be zero or negative.
+        [N, M] or [B, N, M], float32 or float64, or float16 or bfloat16 (torch's, or that of ml_dtypes), finite; users ×
+        treatments. Costs may be zero or negative. Halves give the plan of their float32 copies.
         NumPy, torch or anything with ``__dlpack__`` on the CPU; strides are read as they are.
     budget
         Total money for the N users: a number; [K] with [N, M], for K plans of one instance; [B] with [B, N, M].
@@ -155,6 +156,8 @@ def solve_mckp(
     _check.together(multiplier, min_spend, max_treated, integrality, time_limit)
     amount, name = (budget, "budget") if multiplier is None else (multiplier, "multiplier")
     problems, form = _check.problems(value, cost, amount, mask, segments, name)
+    if any(x is not None for x in (multiplier, min_spend, max_treated)) or integrality == "proven":
+        problems = problems.widened()  # only the plain search reads halves as they are
     module = backends.resolve(backend)
     least = _check.least_spends(min_spend, problems)
     most, control = _check.treated(max_treated, control, problems)

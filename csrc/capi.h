@@ -5,7 +5,7 @@
 
 namespace bidfcl {
 
-enum Dtype : int { kFloat32 = 0, kFloat64 = 1 };
+enum Dtype : int { kFloat32 = 0, kFloat64 = 1, kFloat16 = 2, kBFloat16 = 3 };
 
 // B problems over one pair of [B, N, M] arrays. Strides in elements, along (problem, user, treatment); any may be zero
 // or negative. Problem b owns the users start[b] .. stop[b]-1.

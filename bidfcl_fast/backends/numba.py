@@ -20,7 +20,7 @@ import numpy as np
 
 from .._decisions import Decisions, Order
 from .._problems import Contested, FrontierResult, MckpResult, Problems
-from .._ragged import padded
+from .._ragged import plain
 from .._spec import FILL_WINDOW
 from ..errors import Status
 from . import numba_kernels as kernels
@@ -525,7 +525,7 @@ def _costs_rounded(instance: kernels.Instance, largest: np.ndarray, threads: int
 
 def mckp(problems: Problems, *, fill: bool, warm_start: np.ndarray | None = None) -> MckpResult:
     """Small problems whole, many to a kernel call; the others one by one, each with all threads."""
-    problems = padded(problems, "numba")
+    problems = plain(problems, "numba")
     out, threads = MckpResult.empty(problems), _threads()
     if problems.value.size < WORTH_THREADS:
         threads = 1
@@ -583,7 +583,7 @@ def contested(problems: Problems, multiplier: float, margin: float, units: tuple
 
 def frontier(problems: Problems) -> FrontierResult:
     """Every hull edge, by falling slope, and its prefix sums."""
-    problems = padded(problems, "numba")
+    problems = plain(problems, "numba")
     threads = _threads()
     instance = _problem(*_instance(problems), problems, 0)
     largest = _scan(instance, threads)

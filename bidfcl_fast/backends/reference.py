@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .._problems import Contested, FrontierResult, MckpResult, Problems
-from .._ragged import padded
+from .._ragged import plain
 from .._spec import FILL_WINDOW, FIXED_POINT_BITS
 from ..errors import Status
 from .reference_losses import bisection, decision_loss, received_intervals
@@ -128,7 +128,7 @@ def up(x: Fraction) -> float:
 
 def mckp(problems: Problems, *, fill: bool, warm_start: np.ndarray | None = None) -> MckpResult:
     """Sort every hull edge by slope, take while they fit; the first that does not is the split edge (METHOD.md §1.2)."""
-    problems = padded(problems, "reference")
+    problems = plain(problems, "reference")
     out = MckpResult.empty(problems)
     for b in range(problems.count):
         out.status[b] = status = _status(problems, b)
@@ -220,7 +220,7 @@ def contested(problems: Problems, multiplier: float, margin: float, units: tuple
 
 def frontier(problems: Problems) -> FrontierResult:
     """Breakpoints of the concave LP frontier: the prefix sums of the sorted edges, equal slopes joined."""
-    problems = padded(problems, "reference")
+    problems = plain(problems, "reference")
     status = _status(problems, 0)
     if status is not Status.SOLVED:
         return FrontierResult(status, np.zeros(0), np.zeros(0), np.zeros(0))

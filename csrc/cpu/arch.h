@@ -2,6 +2,7 @@
 // arch.cpp picks one table of kernels when the library is loaded.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 
@@ -72,6 +73,7 @@ struct SweepJob {
   // The users [begin, end) in columns, as the kernel of that name leaves them; null: read the instance itself.
   const T* value_columns = nullptr;
   const T* cost_columns = nullptr;
+  void* scratch = nullptr;  // gather_scratch(instance) bytes, if that is not 0
 };
 
 // The users whose hull edges are wanted, as far as a bracket leaves them open.
@@ -106,12 +108,25 @@ template <class T>
 BIDFCL_HD void prefetch(const InstanceView<T>& in, std::int64_t user) {
   const RowView<T> row = in.row(user);
   constexpr int kMost = 512;  // after so many treatments the machine has seen where it goes
-  for (int j = 0; j < row.items && j < kMost; j += 64 / static_cast<int>(sizeof(T))) {
-    __builtin_prefetch(row.value + j * row.value_stride);
-    __builtin_prefetch(row.cost + j * row.cost_stride);
-  }
-  __builtin_prefetch(row.value + (row.items - 1) * row.value_stride);
-  __builtin_prefetch(row.cost + (row.items - 1) * row.cost_stride);
+  for (int j = 0; j < row.items && j < kMost; j += 64 / static_cast<int>(sizeof(T))) row.prefetch(j);
+  row.prefetch(row.items - 1);
+}
+
+// Rows that are not plain are copied, a few users' at a time, so that they become so. This many cells of each array:
+// few enough to stay in cache, and two packs at least.
+template <class T>
+std::int64_t gathered_cells(const InstanceView<T>& in) {
+  constexpr std::int64_t kUsual = 4096;
+  return std::max<std::int64_t>(kUsual, in.offsets ? in.items : 32 * std::int64_t{in.items});
+}
+
+// Bytes that this takes, aligned to 64; 0 if rows are plain, or too long to be copied.
+template <class T>
+std::size_t gather_scratch(const InstanceView<T>& in) {
+  constexpr std::int64_t kMost = 1 << 20;
+  const std::int64_t cells = gathered_cells(in);
+  if (in.is_plain() || cells > kMost) return 0;
+  return static_cast<std::size_t>(2 * cells) * sizeof(T) + static_cast<std::size_t>(kBlock + 1) * sizeof(std::int64_t);
 }
 
 // Multipliers probed at once.
@@ -130,7 +145,7 @@ template <class T>
 struct Kernels {
   std::int64_t (*sweep)(const SweepJob<T>&, std::int64_t begin, std::int64_t end, Totals&, Open* open, Largest& seen);
   std::int64_t (*walk)(const WalkJob<T>&, const Open* users, std::int64_t count, WalkRun&);
-  void (*columns)(const InstanceView<T>&, std::int64_t begin, std::int64_t end, T* value, T* cost);
+  void (*columns)(const InstanceView<T>&, std::int64_t begin, std::int64_t end, T* value, T* cost, void* scratch);
   Largest (*scan)(const InstanceView<T>&, std::int64_t begin, std::int64_t end);
   void (*probe)(const T* value, const T* cost, std::int64_t rows, int items, const T* multipliers, ProbeTotals&);
   bool (*whole_units)(const InstanceView<T>&, const FixedPoint&, std::int64_t begin, std::int64_t end);

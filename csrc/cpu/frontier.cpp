@@ -63,8 +63,8 @@ Frontier build(const Problems& p, int threads) {
 }  // namespace
 
 void* frontier_new(const Problems& problems, int threads) {
-  auto out = std::make_unique<Frontier>(problems.dtype == kFloat32 ? build<float>(problems, threads)
-                                                                   : build<double>(problems, threads));
+  auto out = std::make_unique<Frontier>(is_double(problems) ? build<double>(problems, threads)
+                                                            : build<float>(problems, threads));
   return out.release();
 }
 

@@ -33,8 +33,8 @@ class Decide {
   BIDFCL_HD void take_neighbours(std::int64_t first) {
     const std::int64_t value_row = M ? M : in_.value_row, cost_row = M ? M : in_.cost_row;
     const int items = M ? M : in_.items;
-    const T* value = in_.value + first * value_row;
-    const T* cost = in_.cost + first * cost_row;
+    const T* value = in_.values() + first * value_row;
+    const T* cost = in_.costs() + first * cost_row;
     start();
     IntPack index = L::all_int(0);
 #pragma GCC unroll 4
@@ -130,7 +130,7 @@ std::int64_t decide(const DecideJob<T>& job, std::int64_t begin, std::int64_t en
   const InstanceView<T>& in = job.instance;
   Decide<T> state(job, open);
   std::int64_t at = begin;
-  if (in.value_item == 1 && in.cost_item == 1 && in.open == nullptr && in.items >= Lanes<T>::quad) {
+  if (in.is_plain() && in.items >= Lanes<T>::quad) {
     const bool packed = in.value_row == in.items && in.cost_row == in.items;
     if (packed && in.items == 5) at = decide_neighbours<5>(state, at, end);
     else if (packed && in.items == 8) at = decide_neighbours<8>(state, at, end);

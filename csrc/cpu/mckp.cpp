@@ -89,8 +89,8 @@ void solve(const Problems& p, MckpOptions options, const Plans& out) {
 }  // namespace
 
 void mckp(const Problems& problems, const MckpOptions& options, const Plans& plans) {
-  if (problems.dtype == kFloat32) solve<float>(problems, options, plans);
-  else solve<double>(problems, options, plans);
+  if (is_double(problems)) solve<double>(problems, options, plans);
+  else solve<float>(problems, options, plans);
 }
 
 }  // namespace bidfcl

@@ -131,8 +131,8 @@ struct Reading {
 
   // Settles who can be of the users [begin, end), and keeps the others in mind. False if they cannot be counted; see
   // PassResult::usable.
-  bool settle(std::int64_t begin, std::int64_t end, const T* value_columns, const T* cost_columns, PassWorker& worker,
-              Largest& seen) {
+  bool settle(std::int64_t begin, std::int64_t end, const T* value_columns, const T* cost_columns, void* scratch,
+              PassWorker& worker, Largest& seen) {
     Open* open = worker.open.data() + worker.waiting;
     if (job.everybody) {
       for (std::int64_t i = begin; i < end; ++i) open[i - begin] = {static_cast<std::int32_t>(i), -1};
@@ -141,6 +141,7 @@ struct Reading {
       SweepJob<T> some = sweep;
       some.value_columns = value_columns;
       some.cost_columns = cost_columns;
+      some.scratch = scratch;
       worker.waiting += arch().kernels<T>().sweep(some, begin, end, worker.before, open, seen);
     }
     return !job.guess || (seen.finite && seen.value <= job.guess->value && seen.cost <= job.guess->cost);
@@ -190,14 +191,16 @@ std::vector<PassResult> run_passes(const std::vector<PassJob<T>>& jobs, const st
     first.lister.prepare(in.items);
     T* value = columns ? static_cast<T*>(first.columns.room(2 * cells * sizeof(T))) : nullptr;
     T* cost = columns ? value + cells : nullptr;
+    const std::size_t bytes = gather_scratch(in);
+    void* scratch = bytes > 0 ? first.gathered.room(bytes) : nullptr;
     Largest ignored, &seen = scan ? largest[static_cast<std::size_t>(k)] : ignored;
     for (std::int64_t at = begin; at < end && usable; at += kBlock) {
       const std::int64_t stop = std::min(end, at + kBlock);
       for (std::int64_t some = at; some < stop; some += step) {
         const std::int64_t last = std::min(stop, some + step);
-        if (columns) arch().kernels<T>().columns(in, some, last, value, cost);
+        if (columns) arch().kernels<T>().columns(in, some, last, value, cost, scratch);
         for (std::size_t b = 0; b < readings.size(); ++b)
-          if (!readings[b].settle(some, last, value, cost, *workers[b], seen)) usable = false;
+          if (!readings[b].settle(some, last, value, cost, scratch, *workers[b], seen)) usable = false;
       }
       for (std::size_t b = 0; b < readings.size() && usable; ++b) readings[b].walk_open(first.lister, *workers[b]);
     }

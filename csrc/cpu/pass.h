@@ -27,7 +27,7 @@ struct Bucket {
 // The scratch of one thread.
 struct PassWorker {
   Lister lister;
-  AlignedMemory columns;
+  AlignedMemory columns, gathered;
   std::vector<Open> open;
   std::vector<Listed> listed;
   std::vector<Open> put_off;

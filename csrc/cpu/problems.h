@@ -8,6 +8,14 @@
 
 namespace bidfcl {
 
+// Float64 is reckoned with as double, all else as float.
+inline bool is_double(const Problems& p) { return p.dtype == kFloat64; }
+
+inline Storage storage_of(const Problems& p) {
+  if (p.dtype == kFloat16) return Storage::kFloat16;
+  return p.dtype == kBFloat16 ? Storage::kBFloat16 : Storage::kOwn;
+}
+
 template <class T>
 InstanceView<T> ragged_instance_of(const Problems& p, std::int64_t b) {
   const std::int64_t users = p.stop[b] - p.start[b];
@@ -17,8 +25,8 @@ InstanceView<T> ragged_instance_of(const Problems& p, std::int64_t b) {
     longest = 1;
     for (std::int64_t i = 0; i < users; ++i) longest = std::max(longest, static_cast<int>(offsets[i + 1] - offsets[i]));
   }
-  return {static_cast<const T*>(p.value) + b * p.value_stride[0],
-          static_cast<const T*>(p.cost) + b * p.cost_stride[0],
+  return {cell_address<T>(p.value, b * p.value_stride[0], storage_of(p)),
+          cell_address<T>(p.cost, b * p.cost_stride[0], storage_of(p)),
           p.open ? p.open + b * p.open_stride[0] : nullptr,
           0,
           p.value_stride[2],
@@ -28,15 +36,16 @@ InstanceView<T> ragged_instance_of(const Problems& p, std::int64_t b) {
           p.open_stride[2],
           users,
           longest,
-          offsets};
+          offsets,
+          storage_of(p)};
 }
 
 template <class T>
 InstanceView<T> instance_of(const Problems& p, std::int64_t b) {
   const std::int64_t first = p.start[b];
   if (p.offsets != nullptr) return ragged_instance_of<T>(p, b);
-  return {static_cast<const T*>(p.value) + b * p.value_stride[0] + first * p.value_stride[1],
-          static_cast<const T*>(p.cost) + b * p.cost_stride[0] + first * p.cost_stride[1],
+  return {cell_address<T>(p.value, b * p.value_stride[0] + first * p.value_stride[1], storage_of(p)),
+          cell_address<T>(p.cost, b * p.cost_stride[0] + first * p.cost_stride[1], storage_of(p)),
           p.open ? p.open + b * p.open_stride[0] + first * p.open_stride[1] : nullptr,
           p.value_stride[1],
           p.value_stride[2],
@@ -46,7 +55,8 @@ InstanceView<T> instance_of(const Problems& p, std::int64_t b) {
           p.open_stride[2],
           p.stop[b] - first,
           p.items,
-          nullptr};
+          nullptr,
+          storage_of(p)};
 }
 
 }  // namespace bidfcl

@@ -70,7 +70,7 @@ void Sample<T>::choose_width(const InstanceView<T>& in) {
 
 template <class T>
 Sample<T>::Sample(const InstanceView<T>& in, std::int64_t size, int threads)
-    : value_(in.value), cost_(in.cost), items_(in.items) {
+    : value_(in.values()), cost_(in.costs()), items_(in.items) {
   choose_size(size, in.users);
   if (in.offsets != nullptr) choose_width(in);
   size = rows_;

@@ -12,25 +12,45 @@
 namespace bidfcl {
 namespace BIDFCL_ARCH {
 
-// Visits every open cell of one array, in memory order where rows lie side by side.
-template <class T, class Visit>
-BIDFCL_HD void each_open_cell(const InstanceView<T>& in, const T* x, std::int64_t row_stride, std::int64_t item_stride,
-                              std::int64_t begin, std::int64_t end, const Visit& visit) {
+// Visits every open cell of one array, in memory order where rows lie side by side. `x`: its cells, by place.
+template <class T, class Cells, class Visit>
+BIDFCL_HD void each_open_cell_of(const InstanceView<T>& in, const Cells& x, std::int64_t row_stride,
+                                 std::int64_t item_stride, std::int64_t begin, std::int64_t end, const Visit& visit) {
   const bool ragged = in.offsets != nullptr;
   if (in.open == nullptr && item_stride == 1 && (ragged || row_stride == in.items)) {
-    const T* p = x + (ragged ? in.offsets[begin] : begin * row_stride);
-    const std::int64_t n = ragged ? in.offsets[end] - in.offsets[begin] : (end - begin) * in.items;
-    for (std::int64_t k = 0; k < n; ++k) visit(p[k]);
+    const std::int64_t first = ragged ? in.offsets[begin] : begin * row_stride;
+    const std::int64_t last = ragged ? in.offsets[end] : end * row_stride;
+    for (std::int64_t k = first; k < last; ++k) visit(x(k));
     return;
   }
   if (ragged) {
     for (std::int64_t k = in.offsets[begin]; k < in.offsets[end]; ++k)
-      if (in.open == nullptr || in.open[k * in.open_item]) visit(x[k * item_stride]);
+      if (in.open == nullptr || in.open[k * in.open_item]) visit(x(k * item_stride));
     return;
   }
   for (std::int64_t i = begin; i < end; ++i)
     for (int j = 0; j < in.items; ++j)
-      if (in.open == nullptr || in.open[i * in.open_row + j * in.open_item]) visit(x[i * row_stride + j * item_stride]);
+      if (in.open == nullptr || in.open[i * in.open_row + j * in.open_item]) visit(x(i * row_stride + j * item_stride));
+}
+
+template <class T, class Visit>
+BIDFCL_HD void each_open_cell(const InstanceView<T>& in, const void* x, std::int64_t row_stride,
+                              std::int64_t item_stride, std::int64_t begin, std::int64_t end, const Visit& visit) {
+  if constexpr (sizeof(T) == sizeof(float)) {
+    const auto* halves = static_cast<const std::uint16_t*>(x);
+    if (in.storage == Storage::kFloat16) {
+      each_open_cell_of(
+          in, [=](std::int64_t k) { return from_float16(halves[k]); }, row_stride, item_stride, begin, end, visit);
+      return;
+    }
+    if (in.storage == Storage::kBFloat16) {
+      each_open_cell_of(
+          in, [=](std::int64_t k) { return from_bfloat16(halves[k]); }, row_stride, item_stride, begin, end, visit);
+      return;
+    }
+  }
+  const T* own = static_cast<const T*>(x);
+  each_open_cell_of(in, [=](std::int64_t k) { return own[k]; }, row_stride, item_stride, begin, end, visit);
 }
 
 // Magnitudes compare like the integers that hold them, and so do infinity and NaN, above every number.

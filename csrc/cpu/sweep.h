@@ -7,16 +7,13 @@
 #include "arch.h"
 #include "columns.h"
 #include "exact_sum.h"
+#include "gather.h"
 #include "lanes.h"
 #include "ragged.h"
 #include "scan.h"
 
 namespace bidfcl {
 namespace BIDFCL_ARCH {
-
-// A closed treatment scores below every open one.
-template <class T>
-constexpr T kNever = std::numeric_limits<T>::lowest();
 
 template <class T>
 using Ends = EndChoices<typename Lanes<T>::Pack, typename Lanes<T>::IntPack>;
@@ -98,8 +95,8 @@ BIDFCL_HD bool choose_ragged(const InstanceView<T>& in, const std::int32_t* user
   typename L::IntPack index = L::all_int(0);
   for (int first = 0; first < longest; first += L::quad) {
     typename L::Pack v[L::quad], c[L::quad];
-    load_columns([&](int l) { return in.value + at[l] + first; }, v);
-    load_columns([&](int l) { return in.cost + at[l] + first; }, c);
+    load_columns([&](int l) { return in.values() + at[l] + first; }, v);
+    load_columns([&](int l) { return in.costs() + at[l] + first; }, c);
 #pragma GCC unroll 4
     for (int k = 0; k < L::quad; ++k, index += 1) {
       const typename L::IntPack has = index < length;
@@ -135,8 +132,8 @@ class Sweep {
   template <int M>
   BIDFCL_HD void take_neighbours(std::int64_t first) {
     const std::int64_t value_row = M ? M : in_.value_row, cost_row = M ? M : in_.cost_row;
-    const T* value = in_.value + first * value_row;
-    const T* cost = in_.cost + first * cost_row;
+    const T* value = in_.values() + first * value_row;
+    const T* cost = in_.costs() + first * cost_row;
     fetch_ahead(value, value_row);
     fetch_ahead(cost, cost_row);
     Ends<T> ends = start();
@@ -262,18 +259,18 @@ class Sweep {
 };
 
 template <class T>
-void columns(const InstanceView<T>& in, std::int64_t begin, std::int64_t end, T* value, T* cost) {
+void columns_in_place(const InstanceView<T>& in, std::int64_t begin, std::int64_t end, T* value, T* cost) {
   using L = Lanes<T>;
   constexpr int W = L::count;
   auto* v = reinterpret_cast<typename L::Pack*>(value);
   auto* c = reinterpret_cast<typename L::Pack*>(cost);
-  const bool dense = in.value_item == 1 && in.cost_item == 1 && in.open == nullptr && in.items >= L::quad;
+  const bool dense = in.is_plain() && in.items >= L::quad;
   for (std::int64_t at = begin; at < end; at += W, v += in.items, c += in.items) {
     if (dense && at + W <= end) {
       for (int done = 0; done < in.items; done += L::quad) {
         const int first = done + L::quad <= in.items ? done : in.items - L::quad;
-        load_columns([&](int l) { return in.value + (at + l) * in.value_row + first; }, v + first);
-        load_columns([&](int l) { return in.cost + (at + l) * in.cost_row + first; }, c + first);
+        load_columns([&](int l) { return in.values() + (at + l) * in.value_row + first; }, v + first);
+        load_columns([&](int l) { return in.costs() + (at + l) * in.cost_row + first; }, c + first);
       }
       continue;
     }
@@ -285,6 +282,17 @@ void columns(const InstanceView<T>& in, std::int64_t begin, std::int64_t end, T*
         c[j][l] = open ? row.cost_at(j) : 0;
       }
     }
+  }
+}
+
+template <class T>
+void columns(const InstanceView<T>& in, std::int64_t begin, std::int64_t end, T* value, T* cost, void* scratch) {
+  if (scratch == nullptr) return columns_in_place(in, begin, end, value, cost);
+  Gather<T> gather(in, scratch);
+  for (std::int64_t at = begin, stop; at < end; at = stop) {
+    stop = gather.piece(at, end);
+    const std::int64_t done = (at - begin) * in.items;
+    columns_in_place(gather.view(at, stop), 0, stop - at, value + done, cost + done);
   }
 }
 
@@ -371,13 +379,33 @@ std::int64_t sweep_as(const SweepJob<T>& job, std::int64_t begin, std::int64_t e
 }
 
 template <class T>
-std::int64_t sweep(const SweepJob<T>& job, std::int64_t begin, std::int64_t end, Totals& totals, Open* open,
-                   Largest& seen) {
+std::int64_t sweep_in_place(const SweepJob<T>& job, std::int64_t begin, std::int64_t end, Totals& totals, Open* open,
+                            Largest& seen) {
   if constexpr (sizeof(T) == 4) {
     if (job.scan) return sweep_as<T, true, true>(job, begin, end, totals, open, seen);
     if (job.whole.use) return sweep_as<T, true, false>(job, begin, end, totals, open, seen);
   }
   return sweep_as<T, false, false>(job, begin, end, totals, open, seen);
+}
+
+template <class T>
+std::int64_t sweep(const SweepJob<T>& job, std::int64_t begin, std::int64_t end, Totals& totals, Open* open,
+                   Largest& seen) {
+  if (job.scratch == nullptr || job.value_columns != nullptr)
+    return sweep_in_place(job, begin, end, totals, open, seen);
+  Gather<T> gather(job.instance, job.scratch);
+  std::int64_t found = 0;
+  for (std::int64_t at = begin, stop; at < end; at = stop) {
+    stop = gather.piece(at, end);
+    SweepJob<T> some = job;
+    some.instance = gather.view(at, stop);
+    gather.fetch(stop);
+    some.choice = job.choice + at;
+    const std::int64_t more = sweep_in_place(some, 0, stop - at, totals, open + found, seen);
+    for (std::int64_t k = found; k < found + more; ++k) open[k].user += static_cast<std::int32_t>(at);
+    found += more;
+  }
+  return found;
 }
 
 }  // namespace BIDFCL_ARCH

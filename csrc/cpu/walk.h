@@ -130,8 +130,8 @@ class Walk {
     Doubles* cost = reinterpret_cast<Doubles*>(cost_);
     const bool none_closed = in.open == nullptr && shortest == items_;
     if (none_closed && in.is_plain() && items_ >= kQuad) {
-      load_columns_of([&](int l) { return in.row(user[l]).value; }, value);
-      load_columns_of([&](int l) { return in.row(user[l]).cost; }, cost);
+      load_columns_of([&](int l) { return static_cast<const T*>(in.row(user[l]).value); }, value);
+      load_columns_of([&](int l) { return static_cast<const T*>(in.row(user[l]).cost); }, cost);
     } else {
       for (int l = 0; l < W; ++l) {
         const RowView<T> row = in.row(user[l]);
