@@ -8,7 +8,7 @@
 namespace bidfcl {
 
 // How an array's numbers lie in memory: as what they are reckoned with, or as halves that are reckoned with as floats.
-enum class Storage : std::uint8_t { kOwn, kFloat16, kBFloat16 };
+enum class Stored : std::uint8_t { kOwn, kFloat16, kBFloat16 };
 
 BIDFCL_HD float float_of_bits(std::uint32_t bits) {
   float out;
@@ -32,19 +32,19 @@ BIDFCL_HD float from_float16(std::uint16_t half) {
 BIDFCL_HD float from_bfloat16(std::uint16_t half) { return float_of_bits(static_cast<std::uint32_t>(half) << 16); }
 
 template <class T>
-BIDFCL_HD T read_cell(const void* cells, std::int64_t at, Storage storage) {
+BIDFCL_HD T read_cell(const void* cells, std::int64_t at, Stored storage) {
   if constexpr (sizeof(T) == sizeof(float)) {
-    if (storage != Storage::kOwn) {
+    if (storage != Stored::kOwn) {
       const std::uint16_t half = static_cast<const std::uint16_t*>(cells)[at];
-      return storage == Storage::kFloat16 ? from_float16(half) : from_bfloat16(half);
+      return storage == Stored::kFloat16 ? from_float16(half) : from_bfloat16(half);
     }
   }
   return static_cast<const T*>(cells)[at];
 }
 
 template <class T>
-BIDFCL_HD const void* cell_address(const void* cells, std::int64_t at, Storage storage) {
-  const std::int64_t bytes = storage == Storage::kOwn ? static_cast<std::int64_t>(sizeof(T)) : 2;
+BIDFCL_HD const void* cell_address(const void* cells, std::int64_t at, Stored storage) {
+  const std::int64_t bytes = storage == Stored::kOwn ? static_cast<std::int64_t>(sizeof(T)) : 2;
   return static_cast<const char*>(cells) + at * bytes;
 }
 

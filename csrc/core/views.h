@@ -14,7 +14,7 @@ struct RowView {
   const std::uint8_t* open;  // null: all
   std::int64_t value_stride, cost_stride, open_stride;
   int items;
-  Storage storage;
+  Stored storage;
 
   BIDFCL_HD T value_at(int j) const { return read_cell<T>(value, j * value_stride, storage); }
   BIDFCL_HD T cost_at(int j) const { return read_cell<T>(cost, j * cost_stride, storage); }
@@ -40,7 +40,7 @@ struct InstanceView {
   // [users + 1]: user i has the cells offsets[i] .. offsets[i + 1] − 1, an item apart. Null: all rows are as long, a
   // row apart.
   const std::int64_t* offsets = nullptr;
-  Storage storage = Storage::kOwn;
+  Stored storage = Stored::kOwn;
 
   BIDFCL_HD int items_of(std::int64_t i) const {
     return offsets ? static_cast<int>(offsets[i + 1] - offsets[i]) : items;
@@ -60,7 +60,7 @@ struct InstanceView {
 
   // Whether treatments lie side by side as T, none closed; then these are the arrays.
   BIDFCL_HD bool is_plain() const {
-    return value_item == 1 && cost_item == 1 && open == nullptr && storage == Storage::kOwn;
+    return value_item == 1 && cost_item == 1 && open == nullptr && storage == Stored::kOwn;
   }
   BIDFCL_HD const T* values() const { return static_cast<const T*>(value); }
   BIDFCL_HD const T* costs() const { return static_cast<const T*>(cost); }

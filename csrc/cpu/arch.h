@@ -56,8 +56,8 @@ struct WholeNumbers {
   T least_value, least_cost;  // magnitudes from here on are whole; so is zero
 };
 
-// So that whole numbers of kBlock users can be added up in 64 bits.
-constexpr int kWholeBits = 55;
+// So that whole numbers of kBlock users can be added up in 64 bits, by the two lanes of the narrowest pack.
+constexpr int kWholeBits = 53;
 
 // The users whose rows `WholeNumbers` cannot count.
 constexpr std::int32_t kPutOff = -2;
@@ -115,7 +115,7 @@ BIDFCL_HD void prefetch(const InstanceView<T>& in, std::int64_t user) {
 // Rows that are not plain are copied, a few users' at a time, so that they become so. This many cells of each array:
 // few enough to stay in cache, and two packs at least.
 template <class T>
-std::int64_t gathered_cells(const InstanceView<T>& in) {
+BIDFCL_HD std::int64_t gathered_cells(const InstanceView<T>& in) {
   constexpr std::int64_t kUsual = 4096;
   return std::max<std::int64_t>(kUsual, in.offsets ? in.items : 32 * std::int64_t{in.items});
 }

@@ -70,7 +70,7 @@ class ExactSum {
 };
 
 // The same for numbers that are whole already, and below 2^kWholeBits: they need no rounding, and one integer a lane is
-// enough for 2^(62 − kWholeBits) packs.
+// enough for 2^(62 − kWholeBits) of them.
 template <class T>
 class WholeSum {
  public:

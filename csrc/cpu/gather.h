@@ -36,11 +36,11 @@ BIDFCL_HD Lanes<float>::Pack pack_from_float16(const std::uint16_t* halves) {
 
 // `count` cells in equal steps.
 template <class T>
-BIDFCL_HD void copy_cells(const void* from, std::int64_t step, std::int64_t count, Storage storage, T* out) {
+BIDFCL_HD void copy_cells(const void* from, std::int64_t step, std::int64_t count, Stored storage, T* out) {
   std::int64_t k = 0;
   if constexpr (sizeof(T) == sizeof(float)) {
     const auto* halves = static_cast<const std::uint16_t*>(from);
-    if (storage == Storage::kFloat16) {
+    if (storage == Stored::kFloat16) {
       for (constexpr int W = Lanes<T>::count; step == 1 && k + W <= count; k += W) {
         const auto pack = pack_from_float16(halves + k);
         std::memcpy(out + k, &pack, sizeof pack);
@@ -48,7 +48,7 @@ BIDFCL_HD void copy_cells(const void* from, std::int64_t step, std::int64_t coun
       for (; k < count; ++k) out[k] = from_float16(halves[k * step]);
       return;
     }
-    if (storage == Storage::kBFloat16) {
+    if (storage == Stored::kBFloat16) {
       if (step == 1)
         for (; k < count; ++k) out[k] = from_bfloat16(halves[k]);
       for (; k < count; ++k) out[k] = from_bfloat16(halves[k * step]);

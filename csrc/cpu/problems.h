@@ -11,9 +11,9 @@ namespace bidfcl {
 // Float64 is reckoned with as double, all else as float.
 inline bool is_double(const Problems& p) { return p.dtype == kFloat64; }
 
-inline Storage storage_of(const Problems& p) {
-  if (p.dtype == kFloat16) return Storage::kFloat16;
-  return p.dtype == kBFloat16 ? Storage::kBFloat16 : Storage::kOwn;
+inline Stored storage_of(const Problems& p) {
+  if (p.dtype == kFloat16) return Stored::kFloat16;
+  return p.dtype == kBFloat16 ? Stored::kBFloat16 : Stored::kOwn;
 }
 
 template <class T>

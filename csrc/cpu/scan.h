@@ -38,12 +38,12 @@ BIDFCL_HD void each_open_cell(const InstanceView<T>& in, const void* x, std::int
                               std::int64_t item_stride, std::int64_t begin, std::int64_t end, const Visit& visit) {
   if constexpr (sizeof(T) == sizeof(float)) {
     const auto* halves = static_cast<const std::uint16_t*>(x);
-    if (in.storage == Storage::kFloat16) {
+    if (in.storage == Stored::kFloat16) {
       each_open_cell_of(
           in, [=](std::int64_t k) { return from_float16(halves[k]); }, row_stride, item_stride, begin, end, visit);
       return;
     }
-    if (in.storage == Storage::kBFloat16) {
+    if (in.storage == Stored::kBFloat16) {
       each_open_cell_of(
           in, [=](std::int64_t k) { return from_bfloat16(halves[k]); }, row_stride, item_stride, begin, end, visit);
       return;
