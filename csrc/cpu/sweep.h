@@ -80,7 +80,7 @@ template <class T>
 BIDFCL_HD bool choose_ragged(const InstanceView<T>& in, const std::int32_t* user, std::int64_t limit,
                              typename Lanes<T>::Pack low, typename Lanes<T>::Pack high, Ends<T>& ends) {
   using L = Lanes<T>;
-  typename L::IntPack length;
+  typename L::IntPack length{};
   std::int64_t at[L::count], last = 0;
   int longest = 0;
   for (int l = 0; l < L::count; ++l) {
