@@ -138,6 +138,7 @@ def test_twice_the_users_and_the_money_is_twice_the_bound(backend, x, copies):
     budget = (low + high) / 2
     assume(exact.exact_in_units(x.value) and exact.exact_in_units(x.cost))
     assume(Fraction(budget) % exact.unit(x.cost) == 0 and budget >= low)
+    assume(Fraction(budget * copies) == Fraction(budget) * copies)  # else it is another budget, and may be too small
     many = type(x)(np.tile(x.value, (copies, 1)), np.tile(x.cost, (copies, 1)))
     one, several = solve(x, budget, backend), solve(many, budget * copies, backend)
     lp = exact.lp_optimum(exact.users(*x), budget)
