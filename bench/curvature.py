@@ -20,6 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import report
 import torch
 from peers import betty_cg, torchopt_cg
 from run import HERE, cores, cpu, versions
@@ -299,12 +300,7 @@ def milliseconds(seconds: float) -> str:
 
 
 def markdown(run: dict[str, Any]) -> str:
-    machine = run["machine"]
-    lines = ["# Curvature, measured", "", f"{machine['cpu']}, {machine['cores']} cores, {run['date']}, float32, ReLU."]
-    lines.append("Load average when it began and ended: {:.1f} and {:.1f}.".format(*run["load"]))
-    if max(run["load"]) > 1.5 * machine["cores"]:
-        lines.append("**The machine was busy with other work: read ratios, not times, and those with care.**")
-    lines.append("Versions: " + ", ".join(f"{name} {version}" for name, version in run["versions"].items()) + ".")
+    lines = report.heading("Curvature, measured", run, ", float32, ReLU")
     lines += [
         "",
         "Contenders of one table took turns; a ratio is the median of the rounds' ratios, above 1 where the contender is faster than the first.",

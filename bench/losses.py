@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import report
 import run
 import torch
 
@@ -169,12 +170,7 @@ def table(times: dict[str, float], unit: str, beside: str | None = None) -> list
 
 
 def markdown(record: dict[str, Any]) -> str:
-    machine = record["machine"]
-    lines = ["# Decision losses", "", f"{machine['cpu']}, {machine['cores']} cores, {record['date']}."]
-    lines.append("Load average when it began and ended: {:.1f} and {:.1f}.".format(*record["load"]))
-    if max(record["load"]) > 1.5 * machine["cores"]:
-        lines.append("**The machine was busy with other work: read ratios, not times, and those with care.**")
-    lines += ["Versions: " + ", ".join(f"{name} {version}" for name, version in record["versions"].items()) + ".", ""]
+    lines = [*report.heading("Decision losses", record), ""]
     lines.append(
         "Forward and backward, float32, gradients in both inputs, medians. *floor*: two arrays copied, which reads and writes"
     )

@@ -65,13 +65,19 @@ def _ratios(entries: list[dict[str, Any]]) -> Iterator[str]:
         yield f"| {e['question']} | {e['ratio']:.2f} | {e['target']} | {e['detail']} |"
 
 
-def markdown(run: dict[str, Any]) -> str:
+def heading(title: str, run: dict[str, Any], about: str = "") -> list[str]:
+    """The title, and the machine, date, load and versions that every report begins with."""
     machine = run["machine"]
-    lines = ["# Benchmarks", "", f"{machine['cpu']}, {machine['cores']} cores, {run['date']}."]
+    lines = [f"# {title}", "", f"{machine['cpu']}, {machine['cores']} cores, {run['date']}{about}."]
     lines.append("Load average when it began and ended: {:.1f} and {:.1f}.".format(*run["load"]))
     if max(run["load"]) > 1.5 * machine["cores"]:
         lines.append("**The machine was busy with other work: read ratios, not times, and those with care.**")
     lines.append("Versions: " + ", ".join(f"{name} {version}" for name, version in run["versions"].items()) + ".")
+    return lines
+
+
+def markdown(run: dict[str, Any]) -> str:
+    lines = heading("Benchmarks", run)
     lines += [f"Backend {name}: {made_of}." for name, made_of in run["backends"].items()]
     if run.get("ratios"):
         lines += [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,6 +49,24 @@ class Rule:
     temperature: float = 1.0
     bound: float = 0.0  # of score gaps; 0: none
     window: bool = False  # the bound is a boxcar window, not a floor
+
+
+def positive(name: str, x: Any) -> float:
+    """`x` as a float; ValueError unless it is positive and finite."""
+    if not 0 < float(x) < math.inf:
+        raise ValueError(f"{name} must be positive and finite, got {x}")
+    return float(x)
+
+
+def gap_rule(variant: str, temperature: Any, min_gap: Any, window: Any) -> Rule:
+    """The rule of a finite-difference loss: which differences, and what bounds their gaps (neither: nothing does)."""
+    if variant not in ("paper", "exact"):
+        raise ValueError(f"variant must be 'paper' or 'exact', got {variant!r}")
+    if min_gap is not None and window is not None:
+        raise ValueError("give min_gap or window, not both")
+    bounds = [positive(name, x) for name, x in (("min_gap", min_gap), ("window", window)) if x is not None]
+    family = Family.PIFD if variant == "paper" else Family.PIFD_EXACT
+    return Rule(family, positive("temperature", temperature), bounds[0] if bounds else 0.0, window is not None)
 
 
 @dataclass(frozen=True)

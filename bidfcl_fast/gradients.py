@@ -5,13 +5,14 @@ What a custom objective of a boosting library, or a JAX callback, needs: numbers
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from . import _check, _pool, backends
 from ._arrays import like, to_numpy
-from ._decisions import Decisions, Family, Order, Rule, Total
+from ._decisions import Decisions, Family, Order, Total, gap_rule
 
 # name -> (family, whether the multipliers price the cost in the outcome)
 LOSSES = {
@@ -81,15 +82,9 @@ def loss_and_grad(
     implicit = multiplier_grad == "implicit"
     if (dual or implicit) and cost_outcome is None:
         raise ValueError(f"{loss} with multiplier_grad={multiplier_grad!r} needs cost_outcome")
-    if variant not in ("paper", "exact"):
-        raise ValueError(f"variant must be 'paper' or 'exact', got {variant!r}")
-    if family is Family.PIFD and variant == "exact":
-        family = Family.PIFD_EXACT
-    if min_gap is not None and window is not None:
-        raise ValueError("give min_gap or window, not both")
-    for name, number in (("temperature", temperature), ("min_gap", min_gap), ("window", window)):
-        if number is not None and not 0 < number < np.inf:
-            raise ValueError(f"{name} must be positive and finite, got {number}")
+    rule = gap_rule(variant, temperature, min_gap, window)
+    if family is not Family.PIFD:
+        rule = replace(rule, family=family)
     problems = _check.instance(value_hat, cost_hat, mask)
     value, cost = problems.value[0], problems.cost[0]
     open_ = None if problems.mask is None else problems.mask[0]
@@ -110,8 +105,6 @@ def loss_and_grad(
     m = np.ascontiguousarray(m[None])
     w, y = labels("weight", weight), labels("outcome", outcome)
     x = labels("cost_outcome", cost_outcome) if dual or implicit else None
-    bound = min_gap if window is None else window
-    rule = Rule(family, float(temperature), 0.0 if bound is None else float(bound), window is not None)
     run = backends.resolve(backend).decision_loss
     price, total = m if dual else None, None
     if implicit:

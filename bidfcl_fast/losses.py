@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from . import ops
-from ._decisions import Family, Total
+from ._decisions import Family, Rule, Total, gap_rule, positive
 from .autograd import FusedLoss, ImplicitLoss, PolicyLoss, apply
 
 __all__ = [
@@ -95,7 +95,7 @@ def ppl_loss(
 
     Source: Bi-DFCL §4.2, eq. 16, A.3 (temperature). The implicit form is this project's (METHOD.md §2.3).
     """
-    options = _options(Family.PPL, temperature, backend)
+    options = _options(Rule(Family.PPL, positive("temperature", temperature)), backend)
     labels = _labels(value_hat, cost_hat, mask, treatment, weight, outcome, cost_outcome, multiplier)
     return _budgeted(value_hat, cost_hat, labels, options, multiplier_grad, price_bounds, centre)
 
@@ -134,7 +134,7 @@ def pifd_loss(
 
     Source: Bi-DFCL Algorithm 3, A.4; METHOD.md §2.4 for what is wrong in it.
     """
-    options = _gap_options(variant, temperature, min_gap, window, backend)
+    options = _options(gap_rule(variant, temperature, min_gap, window), backend)
     labels = _labels(value_hat, cost_hat, mask, treatment, weight, outcome, cost_outcome, multiplier)
     return _budgeted(value_hat, cost_hat, labels, options, multiplier_grad, price_bounds, centre)
 
@@ -158,7 +158,7 @@ def dpl_loss(
 
     Source: DFCL (dual decision loss, PL); Bi-DFCL A.7.
     """
-    options = _options(Family.PPL, temperature, backend)
+    options = _options(Rule(Family.PPL, positive("temperature", temperature)), backend)
     labels = _labels(value_hat, cost_hat, mask, treatment, weight, outcome, cost_outcome, multipliers, dual=True)
     return _loss(value_hat, cost_hat, labels, options)
 
@@ -208,7 +208,7 @@ def difd_loss(
 
     Source: Bi-DFCL Algorithm 5, A.7.
     """
-    options = _gap_options(variant, temperature, min_gap, window, backend)
+    options = _options(gap_rule(variant, temperature, min_gap, window), backend)
     labels = _labels(value_hat, cost_hat, mask, treatment, weight, outcome, cost_outcome, multipliers, dual=True)
     return _loss(value_hat, cost_hat, labels, options)
 
@@ -232,7 +232,7 @@ def decision_loss(
     Source: Bi-DFCL eq. 11, A.2.
     """
     labels = _labels(value_hat, cost_hat, mask, treatment, weight, outcome, None, multiplier)
-    options = _options(Family.DECISION, 1.0, backend)
+    options = _options(Rule(Family.DECISION), backend)
     return torch.ops.bidfcl.policy_loss(value_hat.detach(), cost_hat.detach(), *labels, *options)[0]
 
 
@@ -256,7 +256,7 @@ def implied_price(
     float64 in the shape of the multiplier; 0 where nobody's decision moves, and at a multiplier of 0 (money is left over).
     """
     labels = _labels(value_hat, cost_hat, mask, treatment, weight, outcome, cost_outcome, multiplier)
-    options = _options(Family.PPL, temperature, backend)
+    options = _options(Rule(Family.PPL, positive("temperature", temperature)), backend)
     args = (value_hat.detach(), cost_hat.detach(), *labels, *options)
     price = apply(ImplicitLoss, -math.inf, math.inf, *args)[1]
     return price.reshape(multiplier.shape if isinstance(multiplier, Tensor) else torch.Size())
@@ -280,7 +280,7 @@ def clipped_share(
     Over all problems and multipliers. The others of `pifd_loss` do not matter to it.
     """
     labels = _labels(value_hat, cost_hat, mask, treatment, weight, outcome, None, multiplier)
-    options = _gap_options("paper", 1.0, min_gap, window, backend)
+    options = _options(gap_rule("paper", 1.0, min_gap, window), backend)
     _, totals = torch.ops.bidfcl.policy_loss(value_hat.detach(), cost_hat.detach(), *labels, *options)
     clipped, rows = (float(totals[..., which].sum()) for which in (Total.CLIPPED_ROWS, Total.WEIGHTED_ROWS))
     return clipped / rows if rows else 0.0
@@ -395,26 +395,8 @@ def _plain(value: Tensor, cost: Tensor) -> bool:
     )
 
 
-def _options(
-    family: Family, temperature: float, backend: str | None, bound: float = 0.0, window: bool = False
-) -> ops.Options:
-    temperature = float(temperature)
-    if not 0 < temperature < math.inf:
-        raise ValueError(f"temperature must be positive and finite, got {temperature}")
-    return (int(family), temperature, bound, window, backend or "")
-
-
-def _gap_options(variant: str, temperature: float, min_gap: Any, window: Any, backend: str | None) -> ops.Options:
-    if variant not in ("paper", "exact"):
-        raise ValueError(f"variant must be 'paper' or 'exact', got {variant!r}")
-    if min_gap is not None and window is not None:
-        raise ValueError("give min_gap or window, not both")
-    for name, x in (("min_gap", min_gap), ("window", window)):
-        if x is not None and not 0 < float(x) < math.inf:
-            raise ValueError(f"{name} must be positive and finite, got {x}")
-    family = Family.PIFD if variant == "paper" else Family.PIFD_EXACT
-    bound = min_gap if window is None else window
-    return _options(family, temperature, backend, 0.0 if bound is None else float(bound), window is not None)
+def _options(rule: Rule, backend: str | None) -> ops.Options:
+    return (int(rule.family), rule.temperature, rule.bound, rule.window, backend or "")
 
 
 def _labels(

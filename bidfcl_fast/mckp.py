@@ -121,7 +121,7 @@ def solve_mckp(
     segments
         int64 [B+1] with [N, M]: users ``segments[b]:segments[b+1]`` form problem b with ``budget[b]``.
     fill
-        After the first step that does not fit, go on down the list (1,024 steps) and take what still fits.
+        After the first step that does not fit, go on down the list (64 steps) and take what still fits.
     integrality
         "gap": the certified plan. "proven": an integer optimum, with `dual_bound` = `value`; where the proof is out of reach, the
         best plan found, with its gap and `Status.NOT_PROVEN`.

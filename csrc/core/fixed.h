@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cmath>
+#include <limits>
 
 #include "config.h"
 
@@ -50,6 +51,18 @@ struct FixedPoint {
     return std::ldexp(x, -shift);
   }
 };
+
+// From this magnitude on, every number of type T is a whole number of units: its last digit is one or more.
+template <class T>
+double least_whole(const FixedPoint& scale) {
+  return std::ldexp(1.0, std::numeric_limits<T>::digits - 1 - scale.shift);
+}
+
+// Whether every number of type T is whole, given the least magnitude (0: there are none but zeros).
+template <class T>
+bool is_whole(double least, const FixedPoint& scale) {
+  return least == 0 || least >= least_whole<T>(scale);
+}
 
 // The double nearest to value/cost in the problem's own units (both positive, as integers of the two scales).
 inline double slope_nearest(std::int64_t value, std::int64_t cost, const FixedPoint& value_scale,

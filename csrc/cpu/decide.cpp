@@ -4,11 +4,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <memory>
 #include <vector>
-
-#include <cstring>
 
 #include "../capi.h"
 #include "../core/threshold.h"
@@ -16,6 +15,7 @@
 #include "decide.h"
 #include "for_rows.h"
 #include "problems.h"
+#include "survey.h"
 
 namespace bidfcl {
 
@@ -44,13 +44,7 @@ const DecideKernels<T>& decide_kernels() {
   else return table->f64;
 }
 
-constexpr std::int64_t kChunk = 8192;            // users a thread takes at a time
-constexpr std::int64_t kWorthThreads = 1 << 18;  // waking a thread costs more than reading this many numbers
-
-template <class T>
-bool whole(double least, const FixedPoint& scale) {
-  return least == 0 || least >= std::ldexp(scale.nearest(1), std::numeric_limits<T>::digits - 1);
-}
+constexpr std::int64_t kChunk = 8192;  // users a thread takes at a time
 
 // A margin of doubt in the row's type: what fixed point rounds away, and `margin`.
 template <class T>
@@ -93,7 +87,7 @@ class Decider {
     rows_read_ = 0;
     // A double's digits leave no room below its unit: it is rounded, and must know the scale first.
     if (sizeof(T) != 4 || !pass(true)) {
-      scan();
+      largest_ = largest_of(instance_, threads_);
       rows_read_ += instance_.users;
       if (largest_.finite) pass(false);
     }
@@ -134,15 +128,6 @@ class Decider {
     std::vector<Total> totals;
     bool closed = false;
   };
-
-  void scan() {
-    std::vector<Largest> parts(static_cast<std::size_t>((instance_.users + kChunk - 1) / kChunk));
-    for_chunks(instance_.users, kChunk, threads_, [&](std::int64_t c, std::int64_t begin, std::int64_t end) {
-      parts[static_cast<std::size_t>(c)] = arch().kernels<T>().scan(instance_, begin, end);
-    });
-    largest_ = Largest();
-    for (const Largest& part : parts) largest_.join(part);
-  }
 
   // `scanning`: each block is scanned before it is swept, while it is in cache, and added up in units of what its chunk
   // has shown so far. If all numbers turn out to be whole units of the whole instance, nothing was rounded, and only
@@ -204,8 +189,8 @@ class Decider {
       for (const Part& part : parts) all.join(part.seen);
       largest_ = all.largest;
       if (!largest_.finite) return true;  // nothing to decide
-      if (!whole<T>(all.least_value, FixedPoint::for_largest(largest_.value)) ||
-          !whole<T>(largest_.least_cost, FixedPoint::for_largest(largest_.cost)))
+      if (!is_whole<T>(all.least_value, FixedPoint::for_largest(largest_.value)) ||
+          !is_whole<T>(largest_.least_cost, FixedPoint::for_largest(largest_.cost)))
         return false;
     }
     closed_ = false;
@@ -247,15 +232,10 @@ class Decider {
 
 template <class T>
 void decide_all(const Problems& p, const double* multiplier, int threads, const Plans& out) {
-  std::int64_t rows = 0;
-  for (std::int64_t b = 0; b < p.count; ++b) rows = std::max(rows, p.stop[b] - p.start[b]);
+  const std::int64_t rows = most_users(p);
   if (p.count * rows * p.items < kWorthThreads) threads = 1;
   const auto choice = [&](std::int64_t b) { return out.choice + b * out.choice_stride + p.start[b]; };
-  const auto same = [&](const std::int64_t* x) {
-    return std::all_of(x, x + p.count, [&](std::int64_t s) { return s == x[0]; });
-  };
-  if (p.count > 1 && p.value_stride[0] == 0 && p.cost_stride[0] == 0 && (p.open == nullptr || p.open_stride[0] == 0) &&
-      same(p.start) && same(p.stop)) {
+  if (p.count > 1 && is_one_instance(p)) {
     std::vector<std::int32_t*> choices;
     for (std::int64_t b = 0; b < p.count; ++b) choices.push_back(choice(b));
     Decider<T> decider(instance_of<T>(p, 0), multiplier, p.count, choices.data(), threads);

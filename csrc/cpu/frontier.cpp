@@ -9,8 +9,8 @@
 #include "../status.h"
 #include "edges.h"
 #include "problems.h"
-#include "solver.h"
 #include "sort.h"
+#include "survey.h"
 
 namespace bidfcl {
 namespace {
@@ -24,7 +24,7 @@ template <class T>
 Frontier build(const Problems& p, int threads) {
   Frontier out;
   const InstanceView<T> instance = instance_of<T>(p, 0);
-  const Largest largest = survey(instance, threads).largest;
+  const Largest largest = largest_of(instance, threads);
   if (!largest.finite) {
     out.status = kNotFinite;
     return out;

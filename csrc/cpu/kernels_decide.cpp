@@ -1,7 +1,7 @@
 // One instruction set's kernels of decide.h. Compiled once for each, like kernels.cpp.
 
-#include "columns.h"
 #include "decide.h"
+#include "each_column.h"
 #include "exact_sum.h"
 #include "lanes.h"
 #include "scan.h"
@@ -36,37 +36,17 @@ class Decide {
     const T* value = in_.values() + first * value_row;
     const T* cost = in_.costs() + first * cost_row;
     start();
-    IntPack index = L::all_int(0);
-#pragma GCC unroll 4
-    for (int done = 0; done < items; done += L::quad) {
-      // The last step reaches back rather than past the end of the row.
-      const int at = done + L::quad <= items ? done : items - L::quad;
-      Pack v[L::quad], c[L::quad];
-      load_columns([&](int l) { return value + l * value_row + at; }, v);
-      load_columns([&](int l) { return cost + l * cost_row + at; }, c);
-#pragma GCC unroll 4
-      for (int k = 0; k < L::quad; ++k) {
-        if (at + k < done) continue;  // seen in the step before
-        see(v[k], c[k], index);
-        index += 1;
-      }
-    }
+    each_dense_column<T>([&](int l) { return value + l * value_row; }, [&](int l) { return cost + l * cost_row; },
+                         items, [&](Pack v, Pack c, IntPack index) BIDFCL_VISIT { see(v, c, index); });
     settle(first, W);
   }
 
   // Up to W users in any layout; idle lanes repeat the first.
   BIDFCL_HD void take(std::int64_t first, int users) {
+    std::int32_t user[W];
+    for (int l = 0; l < W; ++l) user[l] = static_cast<std::int32_t>(first + (l < users ? l : 0));
     start();
-    for (int j = 0; j < in_.items; ++j) {
-      Pack value, cost;
-      for (int l = 0; l < W; ++l) {
-        const RowView<T> row = in_.row(first + (l < users ? l : 0));
-        const bool open = row.open_at(j);
-        value[l] = open ? row.value_at(j) : std::numeric_limits<T>::lowest();
-        cost[l] = open ? row.cost_at(j) : 0;
-      }
-      see(value, cost, L::all_int(j));
-    }
+    each_column<T>(in_, user, [&](Pack v, Pack c, IntPack index) BIDFCL_VISIT { see(v, c, index); });
     settle(first, users);
   }
 
@@ -78,7 +58,7 @@ class Decide {
 
  private:
   BIDFCL_HD void start() {
-    const Pack never = L::all(std::numeric_limits<T>::lowest());
+    const Pack never = L::all(kNever<T>);
     best_ = {never, never, L::all_int(0)};
     value_of_ = cost_of_ = reach_ = L::all(0);
   }

@@ -13,9 +13,6 @@
 namespace bidfcl {
 namespace {
 
-// Waking a thread costs more than reading this many numbers.
-constexpr std::int64_t kWorthThreads = 1 << 18;
-
 // Budgets of one instance that are solved in one reading.
 constexpr std::int64_t kTogether = 32;
 
@@ -33,13 +30,6 @@ void write(const Solution& s, std::int64_t b, std::int64_t users, std::int32_t* 
   out.rows_read[b] = s.rows_read;
   out.sweeps[b] = s.sweeps;
   out.active[b] = s.active;
-}
-
-bool is_one_instance(const Problems& p) {
-  const auto same = [&](const std::int64_t* x) {
-    return std::all_of(x, x + p.count, [&](std::int64_t y) { return y == x[0]; });
-  };
-  return p.value_stride[0] == 0 && p.cost_stride[0] == 0 && p.open_stride[0] == 0 && same(p.start) && same(p.stop);
 }
 
 template <class T>
@@ -64,8 +54,7 @@ void solve_budgets(const Problems& p, const MckpOptions& options, const Plans& o
 
 template <class T>
 void solve(const Problems& p, MckpOptions options, const Plans& out) {
-  std::int64_t rows = 0;
-  for (std::int64_t b = 0; b < p.count; ++b) rows = std::max(rows, p.stop[b] - p.start[b]);
+  const std::int64_t rows = most_users(p);
   const std::int64_t cells = p.offsets ? p.offsets[p.users] : rows * p.items;
   if (p.count * cells < kWorthThreads) options.threads = 1;
   if (p.count > 1 && is_one_instance(p)) return solve_budgets<T>(p, options, out);

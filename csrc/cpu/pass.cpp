@@ -33,12 +33,6 @@ T doubt(double multiplier, const FixedPoint& value_scale, const FixedPoint& cost
   return std::nextafter(static_cast<T>(units), std::numeric_limits<T>::infinity());
 }
 
-// From here on, a magnitude of type T is a whole number of units.
-template <class T>
-T least_whole(const FixedPoint& scale) {
-  return static_cast<T>(std::ldexp(1.0, std::numeric_limits<T>::digits - 1 - scale.shift));
-}
-
 // Takes in one run of walked users: their choices at the high end, and their edges. `moved`: what slopes are multiplied
 // with to be in the units of `map`.
 void take(const WalkRun& run, std::int64_t edges, const Open* users, std::int64_t count, double moved,
@@ -93,7 +87,7 @@ bool can_sweep(const Bracket& bracket) {
 template <class T>
 bool can_count_whole(const FixedPoint& value_scale, const FixedPoint& cost_scale) {
   const auto holds = [](const FixedPoint& scale) {  // in one double, and one T
-    return std::abs(scale.shift) < 1000 && std::isnormal(least_whole<T>(scale));
+    return std::abs(scale.shift) < 1000 && std::isnormal(static_cast<T>(least_whole<T>(scale)));
   };
   return sizeof(T) == 4 && holds(value_scale) && holds(cost_scale);
 }
@@ -112,7 +106,10 @@ struct Reading {
 
   Reading(const PassJob<T>& asked, PassMemory& own, std::size_t chunks) : job(asked), memory(own) {
     WholeNumbers<T> whole;
-    if (job.whole) whole = {true, least_whole<T>(job.value_scale), least_whole<T>(job.cost_scale)};
+    if (job.whole) {
+      const auto least = [](const FixedPoint& scale) { return static_cast<T>(least_whole<T>(scale)); };
+      whole = {true, least(job.value_scale), least(job.cost_scale)};
+    }
     sweep = {job.instance, {}, job.value_scale, job.cost_scale, whole, job.guess != nullptr, job.choice};
     if (!job.everybody) {
       place(job.bracket, sweep.ends);

@@ -59,4 +59,22 @@ InstanceView<T> instance_of(const Problems& p, std::int64_t b) {
           storage_of(p)};
 }
 
+// Waking a thread costs more than reading this many numbers.
+constexpr std::int64_t kWorthThreads = 1 << 18;
+
+// Whether all problems are about the same users: they differ in their budget alone.
+inline bool is_one_instance(const Problems& p) {
+  const auto same = [&](const std::int64_t* x) {
+    return std::all_of(x, x + p.count, [&](std::int64_t y) { return y == x[0]; });
+  };
+  return p.value_stride[0] == 0 && p.cost_stride[0] == 0 && p.open_stride[0] == 0 && same(p.start) && same(p.stop);
+}
+
+// Of the largest problem.
+inline std::int64_t most_users(const Problems& p) {
+  std::int64_t users = 0;
+  for (std::int64_t b = 0; b < p.count; ++b) users = std::max(users, p.stop[b] - p.start[b]);
+  return users;
+}
+
 }  // namespace bidfcl

@@ -3,11 +3,8 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
-#include <cstdlib>
-#include <limits>
 
 #include "../status.h"
-#include "edges.h"
 #include "for_rows.h"
 
 namespace bidfcl {
@@ -15,33 +12,15 @@ namespace {
 
 constexpr std::int64_t kAll = 2048;    // so few users are a sample all together
 constexpr std::int64_t kDirect = 256;  // so few users are all walked
-constexpr std::int64_t kChunk = 8192;  // users a thread scans at a time
 constexpr std::int64_t kWarm = 16384;  // among fewer users, a bracket a 64th wide may leave too few edges for `fill`
-constexpr double kFirstHigh = 64;      // stands in for an infinite end, times the steepest sampled slope
 constexpr std::int64_t kPartsAtOnce = 16;
 constexpr int kTries = 16;  // brackets; then everybody is walked
 
 // A little inside a bracket: an edge this close to an end may have company among the users not listed.
 constexpr double kInside = 1.0 / (1ull << 45);
 
-// Whether every number of type T down to `least` is a whole number of units.
-template <class T>
-bool whole(double least, const FixedPoint& scale) {
-  return least == 0 || least >= std::ldexp(scale.nearest(1), std::numeric_limits<T>::digits - 1);
-}
-
 // Room above the largest number, so that whole numbers stay below 2^kWholeBits.
 constexpr double kRoom = 1 << (kFixedPointBits - kWholeBits);
-
-// Whether fixed point rounds some cost.
-template <class T>
-bool costs_rounded(const InstanceView<T>& instance, const FixedPoint& scale, int threads) {
-  std::atomic<bool> broken{false};
-  for_chunks(instance.users, kChunk, threads, [&](std::int64_t, std::int64_t begin, std::int64_t end) {
-    if (!broken && !arch().kernels<T>().whole_units(instance, scale, begin, end)) broken = true;
-  });
-  return broken;
-}
 
 bool is_warm(double multiplier, std::int64_t users) {
   return multiplier > 0 && std::isfinite(multiplier) && users >= kWarm;
@@ -244,9 +223,7 @@ bool Solver<T>::complete(const PassJob<T>& job, PassResult& out) {
       survey_now();
       return false;
     }
-    know({out.largest, false});
-    survey_.costs_rounded =
-        !whole<T>(out.largest.least_cost, scales_.cost) && costs_rounded(instance_, scales_.cost, threads_);
+    know({out.largest, costs_rounded(instance_, out.largest, threads_)});
   }
   search_.budget = scales_.cost.floor(budget_asked_);
   bidfcl::complete(job, scales_.value, scales_.cost, out, memory_);
@@ -446,23 +423,7 @@ void Solver<T>::report(const Totals& plan, int128 bound, double multiplier) {
   out_.gap = scales_.value.above(bound - plan.value);
 }
 
-template <class T>
-Survey survey(const InstanceView<T>& instance, int threads) {
-  std::vector<Largest> parts(static_cast<std::size_t>((instance.users + kChunk - 1) / kChunk));
-  for_chunks(instance.users, kChunk, threads, [&](std::int64_t k, std::int64_t begin, std::int64_t end) {
-    parts[static_cast<std::size_t>(k)] = arch().kernels<T>().scan(instance, begin, end);
-  });
-  Survey out;
-  for (const Largest& part : parts) out.largest.join(part);
-  const FixedPoint scale = FixedPoint::for_largest(out.largest.cost);
-  out.costs_rounded =
-      out.largest.finite && !whole<T>(out.largest.least_cost, scale) && costs_rounded(instance, scale, threads);
-  return out;
-}
-
 template class Solver<float>;
 template class Solver<double>;
-template Survey survey(const InstanceView<float>&, int);
-template Survey survey(const InstanceView<double>&, int);
 
 }  // namespace bidfcl

@@ -9,6 +9,7 @@
 #include "arch.h"
 #include "pass.h"
 #include "sample.h"
+#include "survey.h"
 
 namespace bidfcl {
 
@@ -19,12 +20,6 @@ struct Solution {
 };
 
 constexpr std::int64_t kSample = 8192;  // users that a bracket is read off
-
-// What a scan of an instance teaches; several budgets of one instance share it.
-struct Survey {
-  Largest largest;
-  bool costs_rounded = false;  // fixed point rounds some cost
-};
 
 // The scales of values and costs.
 struct Scales {
@@ -93,9 +88,5 @@ class Solver {
   PassMemory& memory_;
   Solution out_{};
 };
-
-// Reads an instance once, in parallel; the costs once more if their magnitudes leave a doubt whether any is rounded.
-template <class T>
-Survey survey(const InstanceView<T>& instance, int threads);
 
 }  // namespace bidfcl

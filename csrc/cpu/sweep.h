@@ -6,6 +6,7 @@
 
 #include "arch.h"
 #include "columns.h"
+#include "each_column.h"
 #include "exact_sum.h"
 #include "gather.h"
 #include "lanes.h"
@@ -17,61 +18,6 @@ namespace BIDFCL_ARCH {
 
 template <class T>
 using Ends = EndChoices<typename Lanes<T>::Pack, typename Lanes<T>::IntPack>;
-
-// Treatments that lie side by side, none closed: wide loads, and transposes in registers. M >= quad. `value(l)` and
-// `cost(l)` are where the treatments of lane l's user start; `see` is shown every column once.
-template <class T, class Value, class Cost, class See>
-BIDFCL_HD void choose_dense(const Value& value, const Cost& cost, int items, typename Lanes<T>::Pack low,
-                            typename Lanes<T>::Pack high, Ends<T>& ends, const See& see) {
-  using L = Lanes<T>;
-  typename L::IntPack index = L::all_int(0);
-  // The last step reaches back rather than past the end of the row; what it sees again is skipped.
-  const int whole = items / L::quad * L::quad;
-#pragma GCC unroll 4
-  for (int first = 0; first < whole; first += L::quad) {
-    typename L::Pack v[L::quad], c[L::quad];
-    load_columns([&](int l) { return value(l) + first; }, v);
-    load_columns([&](int l) { return cost(l) + first; }, c);
-#pragma GCC unroll 4
-    for (int k = 0; k < L::quad; ++k, index += 1) {
-      see(v[k], c[k]);
-      take_both<BIDFCL_FUSED != 0>(ends, v[k], c[k], low, high, index);
-    }
-  }
-  if (whole == items) return;
-  typename L::Pack v[L::quad], c[L::quad];
-  load_columns([&](int l) { return value(l) + (items - L::quad); }, v);
-  load_columns([&](int l) { return cost(l) + (items - L::quad); }, c);
-#pragma GCC unroll 4
-  for (int k = 0; k < L::quad; ++k) {
-    if (items - L::quad + k < whole) continue;
-    see(v[k], c[k]);
-    take_both<BIDFCL_FUSED != 0>(ends, v[k], c[k], low, high, index);
-    index += 1;
-  }
-}
-
-// Any strides, any mask, any M: one number at a time into the lanes.
-template <class T>
-BIDFCL_HD void choose_strided(const InstanceView<T>& in, const std::int32_t* user, typename Lanes<T>::Pack low,
-                              typename Lanes<T>::Pack high, Ends<T>& ends) {
-  using L = Lanes<T>;
-  int longest = in.items;
-  if (in.offsets != nullptr) {
-    longest = 0;
-    for (int l = 0; l < L::count; ++l) longest = std::max(longest, in.items_of(user[l]));
-  }
-  for (int j = 0; j < longest; ++j) {
-    typename L::Pack value, cost;
-    for (int l = 0; l < L::count; ++l) {
-      const RowView<T> row = in.row(user[l]);
-      const bool open = row.has(j);
-      value[l] = open ? row.value_at(j) : kNever<T>;
-      cost[l] = open ? row.cost_at(j) : 0;
-    }
-    take_both<BIDFCL_FUSED != 0>(ends, value, cost, low, high, L::all_int(j));
-  }
-}
 
 // Rows of unlike length whose treatments lie side by side, none closed: wide loads reach beyond the end of a row, into
 // the rows that follow it, and what they find there is closed. `limit`: where the last row ends. False if a load would
@@ -137,15 +83,16 @@ class Sweep {
     fetch_ahead(value, value_row);
     fetch_ahead(cost, cost_row);
     Ends<T> ends = start();
-    choose_dense<T>([&](int l) { return value + l * value_row; }, [&](int l) { return cost + l * cost_row; },
-                    M ? M : in_.items, low_, high_, ends,
-                    [&](Pack v, Pack c) {
-                      if constexpr (Scan) {
-                        seen_value_.take(v);
-                        seen_cost_.take(c);
-                        seen_cost_.take_least(c);
-                      }
-                    });
+    each_dense_column<T>([&](int l) { return value + l * value_row; }, [&](int l) { return cost + l * cost_row; },
+                         M ? M : in_.items,
+                         [&](Pack v, Pack c, IntPack index) BIDFCL_VISIT {
+                           if constexpr (Scan) {
+                             seen_value_.take(v);
+                             seen_cost_.take(c);
+                             seen_cost_.take_least(c);
+                           }
+                           take_both<BIDFCL_FUSED != 0>(ends, v, c, low_, high_, index);
+                         });
     write_choices(first, W, ends.high.index);
     settle(ends, ~0u >> (32 - W), [&](int l) { return static_cast<std::int32_t>(first + l); });
   }
@@ -176,7 +123,9 @@ class Sweep {
     for (int l = 0; l < W; ++l) user[l] = list[l < users ? l : 0];
     Ends<T> ends = start();
     if (limit == 0 || !choose_ragged<T>(in_, user, limit, low_, high_, ends))
-      choose_strided<T>(in_, user, low_, high_, ends);
+      each_column<T>(in_, user, [&](Pack v, Pack c, IntPack index) BIDFCL_VISIT {
+        take_both<BIDFCL_FUSED != 0>(ends, v, c, low_, high_, index);
+      });
     for (int l = 0; l < users; ++l) choice_[user[l]] = static_cast<std::int32_t>(ends.high.index[l]);
     settle(ends, ~0u >> (32 - users), [&](int l) { return user[l]; });
   }
