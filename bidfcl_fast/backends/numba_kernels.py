@@ -1,7 +1,8 @@
 """The compiled loops of the Numba backend; each is the twin of the C++ function of the same name in csrc/.
 
-All of them stand in one file because Numba's cache knows a function by the age of its own file: were `to_fixed` edited in
-another one, its callers here would go on running the old code.
+All of them stand in one file, with every constant they use, because Numba's cache knows a function by its own file alone:
+were `to_fixed` or FILL_WINDOW edited in another one, its users here would go on running the old code, for those who
+upgrade as well.
 
 Numba has no 128-bit integer. A wide number is a pair (high, low) for high·2^32 + low with 0 ≤ low < 2^32, and a sum of
 many adds the two parts apart: |q| ≤ 2^61, so 2^31 of them fit.
@@ -19,9 +20,6 @@ from typing import Any, NamedTuple
 import numba
 import numpy as np
 
-from .._spec import FILL_WINDOW, FIXED_POINT_BITS
-from ..errors import Status
-
 
 def jit(function: Callable) -> Any:
     """Compiled at the first call and kept on disk, without the GIL; never with fastmath, which would round as it likes."""
@@ -36,8 +34,10 @@ CLOSED = np.int64(2**63 - 1)  # as a cost
 SLOPE_FILTER = 2.0**-49  # two rounded slopes further apart decide the exact order (each carries three roundings)
 SLACK = 2.0**-40  # a bracket is widened by this much when edges are listed: listing one too many never hurts
 LOW_32, THIRTY_TWO = np.uint64(2**32 - 1), np.uint64(32)
-SOLVED, INFEASIBLE = int(Status.SOLVED), int(Status.INFEASIBLE_BUDGET)
-NOT_FINITE, NO_OPEN = int(Status.NOT_FINITE), int(Status.NO_OPEN_TREATMENT)
+
+# Written again: those of _spec.py, and codes of errors.Status.
+FIXED_POINT_BITS, FILL_WINDOW = 61, 64
+SOLVED, INFEASIBLE_BUDGET, NOT_FINITE, NO_OPEN_TREATMENT = 0, -1, -2, -3
 
 
 class Instance(NamedTuple):
@@ -724,11 +724,11 @@ def solve_small(instance, batch, which, begin, end, start, stop, budget, fill, m
         )
         out.sweeps[b], out.active[b] = 1, users
         if closed:
-            out.status[b] = NO_OPEN
+            out.status[b] = NO_OPEN_TREATMENT
             continue
         limit = floor_wide(cost_scale, budget[b])
         if not at_most(spend[0], spend[1], limit[0], limit[1]):
-            out.status[b] = INFEASIBLE
+            out.status[b] = INFEASIBLE_BUDGET
             out.least_budget[b] = above(spend[0], spend[1], cost_scale.shift)
             continue
 
