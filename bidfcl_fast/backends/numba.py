@@ -179,9 +179,7 @@ class Threads:
         return all(self._chunks(rows.users, 8192, lambda *range_: kernels.whole_units(rows, survey, *range_)))
 
     def decide(self, rows, counting, ends, choice) -> Any:  # type: ignore[no-untyped-def]
-        parts = self._chunks(
-            rows.users, 8192, lambda *range_: kernels.decide(rows, counting, ends, *range_, choice)
-        )
+        parts = self._chunks(rows.users, 8192, lambda *range_: kernels.decide(rows, counting, ends, *range_, choice))
         return sum(part[0] for part in parts), np.concatenate([part[1] for part in parts])
 
     def walk_users(self, rows, counting, wanted, users, names, choice) -> Any:  # type: ignore[no-untyped-def]

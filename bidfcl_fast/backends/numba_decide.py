@@ -110,8 +110,8 @@ def contested(problems: Problems, multiplier: float, margin: float, units: tuple
     """Users of problem 0 whose best score at the multiplier is not certain to beat the second best by the margin."""
     threads = driver.Threads(_threads() if problems.value.size >= driver.WORTH_THREADS else 1)
     rows = driver._problem(*driver._instance(problems), problems, 0)
-    largest = (math.ldexp(unit, FIXED_POINT_BITS - 1) for unit in units)
-    counting = kernels.true_counting(rows, kernels.Survey(*largest, 0.0, True, False, True))
+    value, cost = (math.ldexp(unit, FIXED_POINT_BITS - 1) for unit in units)
+    counting = kernels.true_counting(rows, kernels.Survey(value, cost, 0.0, True, False, True))
     choice = np.empty(rows.users, np.int32)
     ends = kernels.place_at(rows, counting, multiplier, margin)
     totals, unsure = threads.decide(rows, counting, ends, choice)
