@@ -54,6 +54,7 @@ INSIDE = 2.0**-45  # an edge this close to a bracket's end may have company amon
 LOW_32, THIRTY_TWO = np.uint64(2**32 - 1), np.uint64(32)
 
 SAMPLE, LEAST_SAMPLE, MOST_SAMPLE = 4096, 64, 8192  # users that a bracket is read off
+IN_CACHE = 4096  # among so few users, a scan of all costs no more than looking at some of them
 DIRECT = 256  # so few users are all walked
 WARM = 16384  # among fewer users, a bracket a 64th wide may leave too few edges for `fill`
 DEVIATIONS = 2.5  # how many standard errors a bracket reaches to each side
@@ -336,7 +337,7 @@ def steeper(a, b):
 # --- Rows to columns (cpu/columns.h) ----------------------------------------------------------------------------------
 
 W = 64  # users swept side by side as lanes: the loops over them compile to vector instructions, their data stays in cache
-L = 16  # users walked side by side
+L = 32  # users walked side by side
 
 
 @intrinsic
@@ -1324,7 +1325,7 @@ def deviation(curve, unit, first, last):
 def guess_from(rows, survey):
     """What no magnitude should exceed, going by a few users; empty if that says nothing, or all is known."""
     nothing = np.zeros(0, rows.kind.magnitude.dtype)
-    if survey.known or rows.kind.digits != 24 or rows.users <= DIRECT:  # a double's digits leave no room for a guess
+    if survey.known or rows.kind.digits != 24 or rows.users <= IN_CACHE:  # a double's digits leave no room for a guess
         return nothing
     seen = nothing_seen(rows.kind)
     for user in spread(min(1024, rows.users // 8), rows.users):
