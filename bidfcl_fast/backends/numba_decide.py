@@ -1,13 +1,12 @@
 """Decisions at given multipliers, and contested users, for the Numba backend (the twin of cpu/decide.cpp).
 
-The kernel is the sweep, at a bracket no wider than the rows' own type needs to hold the multiplier. The one function
+The kernel is the sweep, at a bracket of one multiplier. The one function
 compiled here calls no other, since Numba's cache looks at the age of this file alone.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 
@@ -62,87 +61,58 @@ def take_steeper(edges, slope, choice):  # type: ignore[no-untyped-def]
     return (value_high, value_low), (cost_high, cost_low)
 
 
-def _sweep(
-    instance: kernels.Instance,
-    scales: tuple[kernels.Scale, kernels.Scale],
-    multiplier: float,
-    margin: float,
-    choice: np.ndarray,
-    threads: int,
-) -> tuple[np.ndarray, int, int]:
-    """One pass: the users whose choice is not certain by the margin [found, 3], and value and cost of the others."""
-    dtype = instance.value.dtype
-    one, info = dtype.type, np.finfo(dtype)
-    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-        near = one(min(multiplier, float(info.max)))
-        low = np.nextafter(near, one(0)) if float(near) > multiplier else near
-        # An infinite end makes scores infinite or NaN, and those are never certain.
-        high = np.nextafter(near, one(np.inf)) if float(near) < multiplier else near
-        units = [math.ldexp(4.0, -scale.shift) for scale in scales]
-        doubt = [np.nextafter(one(units[0] + float(end) * units[1] + margin), one(np.inf)) for end in (low, high)]
-    ends = (low, high, *doubt, one(info.eps * 4), one(info.min))
-    numbers = np.arange(instance.items, dtype=dtype)
-
-    def chunk(begin: int, end: int) -> Any:
-        return kernels.sweep(
-            instance, driver.NOBODY, True, begin, end, ends, numbers, *scales, math.inf, math.inf, choice
-        )
-
-    parts = driver.for_chunks(instance.users, 4096, threads, chunk)
-    if not parts:
-        return driver.NOBODY, 0, 0
-    value, cost = (sum(driver._whole(part[1][k]) for part in parts) for k in range(2))
-    return np.concatenate([part[0] for part in parts]), value, cost
+def _whole(high: int, low: int) -> int:
+    return (int(high) << 32) + int(low)
 
 
 def decide(problems: Problems, multiplier: np.ndarray) -> MckpResult:
     """Every user takes all hull edges steeper than the multiplier of its problem."""
-    out, threads = MckpResult.empty(problems), _threads()
-    if problems.value.size < driver.WORTH_THREADS:
-        threads = 1
+    out = MckpResult.empty(problems)
+    threads = driver.Threads(_threads() if problems.value.size >= driver.WORTH_THREADS else 1)
     if not problems.count:
         return out
-    instance, batch = driver._instance(problems)
-    one_instance = batch == (0, 0, 0) and not problems.segmented
-    largest = None
+    all_rows, batch = driver._instance(problems)
+    same = batch == (0, 0, 0) and not problems.segmented
+    survey = None
     for b in range(problems.count):
-        one = driver._problem(instance, batch, problems, b)
-        if largest is None or not one_instance:
-            largest = driver._scan(one, threads)
-        out.multiplier[b], out.rows_read[b] = multiplier[b], one.users
-        if not np.isfinite(largest[:2]).all():
+        rows, at = driver._problem(all_rows, batch, problems, b), float(multiplier[b])
+        if survey is None or not same:
+            survey = kernels.survey_of(rows, threads.scan(rows))
+        out.multiplier[b], out.rows_read[b] = at, rows.users
+        if not survey.finite:
             out.status[b] = Status.NOT_FINITE
             continue
-        solver = driver.Solver(one, largest, False, False, threads)
-        scales, choice = (solver.value_scale, solver.cost_scale), out.choice_of(problems, b)
-        out.value_unit[b], out.cost_unit[b] = (
-            math.ldexp(1.0, -scale.shift) if most > 0 else 0.0 for scale, most in zip(scales, largest, strict=False)
-        )
-        unsure, value, cost = _sweep(one, scales, float(multiplier[b]), 0.0, choice, threads)
-        at = float(multiplier[b])
-        listing = solver.list_edges(unsure, len(unsure), driver.Bracket(at, at))
-        out.rows_read[b] += one.users
+        kernels.tell_units(survey, out, b)
+        choice, counting = out.choice_of(problems, b), kernels.true_counting(rows, survey)
+        totals, unsure = threads.decide(rows, counting, kernels.place_at(rows, counting, at, 0.0), choice)
+        near = kernels.slopes_at(counting, at)
+        more, listed, closed = threads.walk_users(rows, counting, near, unsure, unsure, choice)
+        out.rows_read[b] += rows.users
         out.sweeps[b], out.active[b] = 1, len(unsure)
-        if listing.closed:
+        if closed:
             out.status[b] = Status.NO_OPEN_TREATMENT
             choice[:] = -1
             continue
-        choice[unsure[:, 0]] = listing.at
-        more = take_steeper(listing.edges, driver._ldexp(at, -solver.to_own), choice)
-        value += listing.value + driver._whole(more[0])
-        cost += listing.cost + driver._whole(more[1])
-        out.value[b] = driver._ldexp(float(value), -scales[0].shift)
-        out.spend[b] = driver._ldexp(float(cost), -scales[1].shift)
-        out.dual_bound[b] = kernels.above(*driver._wide(value), scales[0].shift)
+        totals += more[-5:]
+        bought = take_steeper(
+            kernels.exact_edges(rows, counting, listed), kernels.slope_at_multiplier(counting, at), choice
+        )
+        value = _whole(*totals[:2]) + _whole(*bought[0])
+        cost = _whole(*totals[2:4]) + _whole(*bought[1])
+        out.value[b] = kernels.nearest(value >> 32, value & 0xFFFFFFFF, counting.value.shift)
+        out.spend[b] = kernels.nearest(cost >> 32, cost & 0xFFFFFFFF, counting.cost.shift)
+        out.dual_bound[b] = kernels.above(value >> 32, value & 0xFFFFFFFF, counting.value.shift)
         out.gap[b] = 0.0
     return out
 
 
 def contested(problems: Problems, multiplier: float, margin: float, units: tuple[float, float]) -> Contested:
     """Users of problem 0 whose best score at the multiplier is not certain to beat the second best by the margin."""
-    threads = _threads() if problems.value.size >= driver.WORTH_THREADS else 1
-    instance = driver._problem(*driver._instance(problems), problems, 0)
-    scales = tuple(kernels.scale_for(math.ldexp(unit, FIXED_POINT_BITS - 1)) for unit in units)
-    choice = np.empty(instance.users, np.int32)
-    unsure, value, cost = _sweep(instance, scales, multiplier, margin, choice, threads)  # type: ignore[arg-type]
-    return Contested(unsure[:, 0].copy(), choice, value, cost)
+    threads = driver.Threads(_threads() if problems.value.size >= driver.WORTH_THREADS else 1)
+    rows = driver._problem(*driver._instance(problems), problems, 0)
+    value, cost = (math.ldexp(unit, FIXED_POINT_BITS - 1) for unit in units)
+    counting = kernels.true_counting(rows, kernels.Survey(value, cost, 0.0, True, False, True))
+    choice = np.empty(rows.users, np.int32)
+    ends = kernels.place_at(rows, counting, multiplier, margin)
+    totals, unsure = threads.decide(rows, counting, ends, choice)
+    return Contested(unsure, choice, _whole(*totals[:2]), _whole(*totals[2:4]))

@@ -44,6 +44,15 @@ def test_nan_far_into_a_large_instance(backend, dtype):
         bf.solve_mckp(value, cost, 1e9, backend=backend)
 
 
+def test_nan_that_no_sample_meets_leaves_nothing_decided(backend, dtype):
+    """By the time it is met, most users have been looked at."""
+    value, cost = np.ones((30_000, 2), dtype), np.tile(np.array([0, 1], dtype), (30_000, 1))
+    value[29_998, 1] = np.nan
+    plan = bf.solve_mckp(value, cost, 5.0, backend=backend, throw=False)
+    assert plan.status == bf.Status.NOT_FINITE
+    assert (plan.choice == -1).all()
+
+
 def test_nan_in_a_batch_says_which_problem(backend, arrays):
     value, cost = (np.stack([x] * 3) for x in arrays)
     value[2, 4, 1] = np.nan

@@ -12,9 +12,9 @@ WINDOW = 64  # steps, from the one that does not fit on
 
 @pytest.mark.parametrize(("place", "taken"), [(1, True), (WINDOW - 1, True), (WINDOW, False), (WINDOW + 500, False)])
 @pytest.mark.parametrize("before", [0, 40])
-def test_only_so_many_steps_are_looked_at(backend, dtype, before, place, taken):
+@pytest.mark.parametrize("users", [700, 9000])
+def test_only_so_many_steps_are_looked_at(backend, dtype, users, before, place, taken):
     """One cheap step among dear ones of falling slope; where it stands decides, whatever a backend keeps at hand."""
-    users = 3000
     cost = np.zeros((users, 2), dtype)
     cost[:, 1] = 8
     cost[before + place, 1] = 1

@@ -95,6 +95,7 @@ def level(module: str) -> int:
 AT_TOP = {
     "numpy": lambda module: True,
     "numba": lambda module: module.startswith("backends.numba"),
+    "llvmlite": lambda module: module == "backends.numba_kernels",  # Numba's own
     "torch": lambda module: module.split(".")[0] in {"ops", "autograd", "losses", "linalg", "bilevel", "methods"},
 }
 IN_FUNCTION = {
