@@ -72,7 +72,7 @@ def budget_frontier(value: Any, cost: Any, *, mask: Any = None, backend: str | N
     Parameters
     ----------
     value, cost
-        [N, M] float32 or float64, as in `solve_mckp`.
+        [N, M] floats, as in `solve_mckp`.
     mask
         [N, M] bool; False closes a treatment to a user.
     backend

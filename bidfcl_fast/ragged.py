@@ -33,7 +33,7 @@ def solve_mckp_ragged(
     Parameters
     ----------
     value, cost
-        [T] float32 or float64, finite; user i's treatments are ``value[offsets[i]:offsets[i+1]]``.
+        [T] float32 or float64 (or halves, as in `solve_mckp`), finite; user i's treatments are ``value[offsets[i]:offsets[i+1]]``.
     offsets
         int64 [N+1], rising from 0 to T; every user has at least one treatment.
     budget

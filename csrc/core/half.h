@@ -10,6 +10,14 @@ namespace bidfcl {
 // How an array's numbers lie in memory: as what they are reckoned with, or as halves that are reckoned with as floats.
 enum class Stored : std::uint8_t { kOwn, kFloat16, kBFloat16 };
 
+// Those halves where the type of a pointer says which they are.
+struct Float16 {
+  std::uint16_t bits;
+};
+struct BFloat16 {
+  std::uint16_t bits;
+};
+
 BIDFCL_HD float float_of_bits(std::uint32_t bits) {
   float out;
   std::memcpy(&out, &bits, sizeof out);

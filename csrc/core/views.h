@@ -58,10 +58,9 @@ struct InstanceView {
             storage};
   }
 
-  // Whether treatments lie side by side as T, none closed; then these are the arrays.
-  BIDFCL_HD bool is_plain() const {
-    return value_item == 1 && cost_item == 1 && open == nullptr && storage == Stored::kOwn;
-  }
+  // Whether treatments lie side by side, none closed; plain: as T, and then these are the arrays.
+  BIDFCL_HD bool is_side_by_side() const { return value_item == 1 && cost_item == 1 && open == nullptr; }
+  BIDFCL_HD bool is_plain() const { return is_side_by_side() && storage == Stored::kOwn; }
   BIDFCL_HD const T* values() const { return static_cast<const T*>(value); }
   BIDFCL_HD const T* costs() const { return static_cast<const T*>(cost); }
 };

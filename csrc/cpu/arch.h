@@ -120,12 +120,18 @@ BIDFCL_HD std::int64_t gathered_cells(const InstanceView<T>& in) {
   return std::max<std::int64_t>(kUsual, in.offsets ? in.items : 32 * std::int64_t{in.items});
 }
 
-// Bytes that this takes, aligned to 64; 0 if rows are plain, or too long to be copied.
+// Whether kernels read rows where they are: plain ones, and halves by fours.
+template <class T>
+BIDFCL_HD bool is_read_in_place(const InstanceView<T>& in) {
+  return in.is_plain() || (in.is_side_by_side() && in.offsets == nullptr && in.items >= 4);
+}
+
+// Bytes that this takes, aligned to 64; 0 if rows are read in place, or too long to be copied.
 template <class T>
 std::size_t gather_scratch(const InstanceView<T>& in) {
   constexpr std::int64_t kMost = 1 << 20;
   const std::int64_t cells = gathered_cells(in);
-  if (in.is_plain() || cells > kMost) return 0;
+  if (is_read_in_place(in) || cells > kMost) return 0;
   return static_cast<std::size_t>(2 * cells) * sizeof(T) + static_cast<std::size_t>(kBlock + 1) * sizeof(std::int64_t);
 }
 

@@ -7,7 +7,7 @@
 #include <limits>
 
 #include "arch.h"
-#include "lanes.h"
+#include "halves.h"
 
 namespace bidfcl {
 namespace BIDFCL_ARCH {
@@ -15,24 +15,6 @@ namespace BIDFCL_ARCH {
 // A closed treatment scores below every open one.
 template <class T>
 constexpr T kNever = std::numeric_limits<T>::lowest();
-
-// from_float16, a pack at a time: compilers make branches of it.
-BIDFCL_HD Lanes<float>::Pack pack_from_float16(const std::uint16_t* halves) {
-#if defined(__AVX512F__)
-  return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(halves)));
-#else
-  using Floats = Lanes<float>::Pack;
-  typedef std::uint16_t Halves __attribute__((vector_size(BIDFCL_PACK_BYTES / 2)));
-  typedef std::int32_t Bits __attribute__((vector_size(BIDFCL_PACK_BYTES)));
-  Halves loaded;
-  std::memcpy(&loaded, halves, sizeof loaded);
-  const Bits half = __builtin_convertvector(loaded, Bits), size = half & 0x7fff;
-  const Floats small = __builtin_convertvector(size, Floats) * (1.0f / (1 << 24));
-  Bits bits = (size << 13) + ((size < 0x7c00) ? Bits{} + ((127 - 15) << 23) : Bits{} + 2 * ((127 - 15) << 23));
-  bits = (size < 0x0400) ? reinterpret_cast<Bits>(small) : bits;
-  return reinterpret_cast<Floats>(bits | ((half & 0x8000) << 16));
-#endif
-}
 
 // `count` cells in equal steps.
 template <class T>
@@ -42,7 +24,9 @@ BIDFCL_HD void copy_cells(const void* from, std::int64_t step, std::int64_t coun
     const auto* halves = static_cast<const std::uint16_t*>(from);
     if (storage == Stored::kFloat16) {
       for (constexpr int W = Lanes<T>::count; step == 1 && k + W <= count; k += W) {
-        const auto pack = pack_from_float16(halves + k);
+        Halves some;  // by packs, because compilers make branches of from_float16
+        std::memcpy(&some, halves + k, sizeof some);
+        const auto pack = widened<Float16>(some);
         std::memcpy(out + k, &pack, sizeof pack);
       }
       for (; k < count; ++k) out[k] = from_float16(halves[k * step]);

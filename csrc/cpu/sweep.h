@@ -75,11 +75,11 @@ class Sweep {
         open_(open) {}
 
   // The users first, first + 1, ..., first + W − 1, side by side in memory: `M` treatments each, or M = 0 for any.
-  template <int M>
+  template <int M, class Cell>
   BIDFCL_HD void take_neighbours(std::int64_t first) {
     const std::int64_t value_row = M ? M : in_.value_row, cost_row = M ? M : in_.cost_row;
-    const T* value = in_.values() + first * value_row;
-    const T* cost = in_.costs() + first * cost_row;
+    const Cell* value = static_cast<const Cell*>(in_.value) + first * value_row;
+    const Cell* cost = static_cast<const Cell*>(in_.cost) + first * cost_row;
     fetch_ahead(value, value_row);
     fetch_ahead(cost, cost_row);
     Ends<T> ends = start();
@@ -143,9 +143,10 @@ class Sweep {
 
  private:
   // The machine's own prefetcher stops at every page.
-  static BIDFCL_HD void fetch_ahead(const T* rows, std::int64_t row) {
+  template <class Cell>
+  static BIDFCL_HD void fetch_ahead(const Cell* rows, std::int64_t row) {
     const char* ahead = reinterpret_cast<const char*>(rows) + kFetchAhead;
-    const std::int64_t bytes = W * row * static_cast<std::int64_t>(sizeof(T));
+    const std::int64_t bytes = W * row * static_cast<std::int64_t>(sizeof(Cell));
     for (std::int64_t line = 0; line < bytes; line += 64) __builtin_prefetch(ahead + line, 0, 2);
   }
 
@@ -207,19 +208,33 @@ class Sweep {
   std::int64_t found_ = 0;
 };
 
+// Some treatments, from `first` on, of a pack of users side by side, in whatever they are stored.
+template <class T>
+BIDFCL_HD void load_columns_at(const InstanceView<T>& in, const void* cells, std::int64_t row, std::int64_t user,
+                               int first, typename Lanes<T>::Pack* columns) {
+  const auto load = [&](const auto* all) {
+    load_columns([&](int l) { return all + (user + l) * row + first; }, columns);
+  };
+  if (in.storage == Stored::kOwn) load(static_cast<const T*>(cells));
+  else if constexpr (sizeof(T) == sizeof(float)) {
+    if (in.storage == Stored::kFloat16) load(static_cast<const Float16*>(cells));
+    else load(static_cast<const BFloat16*>(cells));
+  }
+}
+
 template <class T>
 void columns_in_place(const InstanceView<T>& in, std::int64_t begin, std::int64_t end, T* value, T* cost) {
   using L = Lanes<T>;
   constexpr int W = L::count;
   auto* v = reinterpret_cast<typename L::Pack*>(value);
   auto* c = reinterpret_cast<typename L::Pack*>(cost);
-  const bool dense = in.is_plain() && in.items >= L::quad;
+  const bool dense = in.is_side_by_side() && in.items >= L::quad;
   for (std::int64_t at = begin; at < end; at += W, v += in.items, c += in.items) {
     if (dense && at + W <= end) {
       for (int done = 0; done < in.items; done += L::quad) {
         const int first = done + L::quad <= in.items ? done : in.items - L::quad;
-        load_columns([&](int l) { return in.values() + (at + l) * in.value_row + first; }, v + first);
-        load_columns([&](int l) { return in.costs() + (at + l) * in.cost_row + first; }, c + first);
+        load_columns_at(in, in.value, in.value_row, at, first, v + first);
+        load_columns_at(in, in.cost, in.cost_row, at, first, c + first);
       }
       continue;
     }
@@ -246,12 +261,32 @@ void columns(const InstanceView<T>& in, std::int64_t begin, std::int64_t end, T*
 }
 
 // The whole packs of [at, end), for rows that lie side by side; returns where it stopped.
-template <int M, class Sweep>
+template <int M, class Cell, class Sweep>
 std::int64_t sweep_neighbours(Sweep& outer, std::int64_t at, std::int64_t end) {
   Sweep sweep = outer;  // in registers
-  for (; at + Sweep::W <= end; at += Sweep::W) sweep.template take_neighbours<M>(at);
+  for (; at + Sweep::W <= end; at += Sweep::W) sweep.template take_neighbours<M, Cell>(at);
   outer = sweep;
   return at;
+}
+
+// The same for the numbers of treatments that have a loop of their own, and for all others.
+template <class Cell, class Sweep, class T>
+std::int64_t sweep_rows(Sweep& state, const InstanceView<T>& in, std::int64_t at, std::int64_t end) {
+  const bool packed = in.value_row == in.items && in.cost_row == in.items;
+  switch (packed ? in.items : 0) {
+    case 4:
+      return sweep_neighbours<4, Cell>(state, at, end);
+    case 5:
+      return sweep_neighbours<5, Cell>(state, at, end);
+    case 6:
+      return sweep_neighbours<6, Cell>(state, at, end);
+    case 8:
+      return sweep_neighbours<8, Cell>(state, at, end);
+    case 10:
+      return sweep_neighbours<10, Cell>(state, at, end);
+    default:
+      return sweep_neighbours<0, Cell>(state, at, end);
+  }
 }
 
 template <int M, class Sweep, class Pack>
@@ -298,27 +333,11 @@ std::int64_t sweep_as(const SweepJob<T>& job, std::int64_t begin, std::int64_t e
     sweep_ragged(state, in, begin, end);
     return state.finish(begin, begin, totals, seen);
   }
-  if (in.is_plain() && in.items >= Lanes<T>::quad) {
-    const bool packed = in.value_row == in.items && in.cost_row == in.items;
-    switch (packed ? in.items : 0) {
-      case 4:
-        at = sweep_neighbours<4>(state, at, end);
-        break;
-      case 5:
-        at = sweep_neighbours<5>(state, at, end);
-        break;
-      case 6:
-        at = sweep_neighbours<6>(state, at, end);
-        break;
-      case 8:
-        at = sweep_neighbours<8>(state, at, end);
-        break;
-      case 10:
-        at = sweep_neighbours<10>(state, at, end);
-        break;
-      default:
-        at = sweep_neighbours<0>(state, at, end);
-    }
+  if (in.is_side_by_side() && in.items >= Lanes<T>::quad) {
+    if (in.storage == Stored::kOwn) at = sweep_rows<T>(state, in, at, end);
+    else if constexpr (sizeof(T) == sizeof(float))
+      at = in.storage == Stored::kFloat16 ? sweep_rows<Float16>(state, in, at, end)
+                                          : sweep_rows<BFloat16>(state, in, at, end);
   }
   const std::int64_t side_by_side = at;
   for (; at < end; at += W) state.take(at, static_cast<int>(end - at < W ? end - at : W));

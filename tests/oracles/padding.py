@@ -30,10 +30,11 @@ def padded(x: Ragged) -> Instance:
 
 
 def ragged(rng: np.random.Generator, lengths, dtype, *, masked: bool = False) -> Ragged:
-    """Rising costs of falling worth, treatment 0 free; if masked, each user keeps one open treatment or more."""
+    """Every treatment is worth its money to somebody, and treatment 0 costs little: a row that borrowed its neighbour's would
+    show it. If masked, each user keeps one open treatment or more."""
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     cost = rng.uniform(0.5, 10, offsets[-1]).astype(dtype)
-    cost[offsets[:-1]] = 0
+    cost[offsets[:-1]] = rng.uniform(0, 0.3, len(lengths))
     value = (np.sqrt(cost) * rng.uniform(0.2, 2, len(cost))).astype(dtype)
     mask = None
     if masked:
