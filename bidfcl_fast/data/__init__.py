@@ -1,7 +1,12 @@
-"""Tables of what was offered, gained and paid; the trial that ships with the package; simulated worlds. NumPy only."""
+"""Tables of what was offered, gained and paid; loaders of public trials; simulated worlds. NumPy only."""
 
 from __future__ import annotations
 
+from .checks import check
+from .criteo import Hybrid, hybrid, load_criteo
+from .open_bandit import load_open_bandit
+from .retail import load_hillstrom, load_starbucks
+from .sampling import observational_sample
 from .simulation import REGIMES, SIZES, Simulation, Source, simulate
 from .table import Table
 from .thornton import load_thornton
@@ -12,9 +17,17 @@ __all__ = [
     "REGIMES",
     "RESPONSES",
     "SIZES",
+    "Hybrid",
     "Simulation",
     "Source",
     "Table",
+    "check",
+    "hybrid",
+    "load_criteo",
+    "load_hillstrom",
+    "load_open_bandit",
+    "load_starbucks",
     "load_thornton",
+    "observational_sample",
     "simulate",
 ]

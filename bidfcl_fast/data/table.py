@@ -106,6 +106,12 @@ class Table:
             return self.propensity
         return np.asarray(self.propensity[np.arange(len(self)), self.treatment])
 
+    def check(self) -> tuple[str, ...]:
+        """Sentences about what is known to make training on this table go wrong: see `data.checks`; none if all is well."""
+        from .checks import check
+
+        return check(self)
+
     def __len__(self) -> int:
         return len(self.x)
 

@@ -62,7 +62,7 @@ LAYERS = [
     {"errors", "_spec", "_build", "_pool", "_network", "progress", "_fixed", "_totals", "_core"},
     {"_arrays"},
     {"_half"},
-    {"_problems", "_decisions", "data.table"},
+    {"_problems", "_decisions", "data.table", "data.checks"},
     {"_ragged"},
     {"_precision"},
     {"_check", "_native", "_native_curvature", "backends"},
