@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from .data.table import Table
 from .labelled import Eom, eom, labelled_multiplier
+from .regret import PredictedSpend, regret
 
 Array = NDArray[Any]
 
@@ -18,12 +19,14 @@ __all__ = [
     "Eom",
     "Estimate",
     "PolicyValue",
+    "PredictedSpend",
     "difference",
     "difference_at_equal_spend",
     "eom",
     "ipw_value",
     "ipw_weight",
     "labelled_multiplier",
+    "regret",
 ]
 
 

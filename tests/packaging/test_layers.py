@@ -73,7 +73,7 @@ LAYERS = [
     {"autograd"},
     {"losses"},
     {"linalg"},
-    {"bilevel", "methods", "metrics", "labelled", "gradients"},
+    {"bilevel", "methods", "metrics", "labelled", "regret", "gradients"},
     {"data", "tables", "scale", "scale_up"},
     {"demo"},
     {"report"},
