@@ -19,8 +19,8 @@ REGIMES: dict[str, dict[str, float]] = {
     "none": {"targeting": 0.0, "confounding": 0.0},
     "mild": {"targeting": 0.7, "confounding": 0.0},
     "strong": {"targeting": 3.0, "confounding": 0.0},
-    "moderate": {"targeting": 0.7, "confounding": 1.0},
-    "severe": {"targeting": 0.7, "confounding": 2.0},
+    "moderate": {"targeting": 0.7, "confounding": 0.5},
+    "severe": {"targeting": 0.7, "confounding": 1.5},
 }
 
 # Rows, features and treatments of the two industrial data sets of Bi-DFCL (its Table 1).
@@ -251,7 +251,7 @@ def simulate(
     features, treatments
         F and M (including "nothing").
     confounding
-        Strength of the hidden variable in the log's odds: 0 none, 1 moderate, 2 severe.
+        Strength of the hidden variable in the log's odds: 0 none, 0.5 moderate, 1.5 severe.
     noise
         0: outcomes are their means (times the hidden factor); 1: default; 2: two thirds bring nothing.
     seed

@@ -19,9 +19,9 @@ _RESPONSE_KIND = {"sharp": "steps", "interacting": "products"}
 _BIAS_KIND = {"sharp": "steps", "interacting": "products"}
 
 # Heterogeneity: standard deviations of the logarithms of base value, lift, speed of saturation and cost.
-_BASE, _LIFT, _SPEED, _COST = 0.4, 0.7, 0.6, 0.5
+_BASE, _LIFT, _SPEED, _COST = 0.4, 0.6, 0.6, 0.4
 _HIDDEN = 0.5  # of the hidden variable's factor on the base value
-_TOP = 1.0  # mean lift of an unlimited dose; the mean base value is 1
+_TOP = 0.5  # mean lift of an unlimited dose; the mean base value is 1
 _POWER = 0.9  # cost grows with dose to this power
 _PILOT = 8192
 
