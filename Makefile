@@ -3,6 +3,7 @@
 
 PYTHON    ?= python3
 DEMO_ARGS ?=
+EXPERIMENTS_ARGS ?=
 TEST_ARGS ?=
 
 comma := ,
@@ -21,13 +22,16 @@ export PIP_BUILD_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test build check format sanitize sanitize-address sanitize-thread bench clean
+.PHONY: help demo experiments test build check format sanitize sanitize-address sanitize-thread bench clean
 
 help:  ## list these commands
 	@awk -F ':.*##' '/^[a-z-]+:.*##/ { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: build  ## the main job end to end; the report is written to demo/
 	$(BIN)/bidfcl demo $(DEMO_ARGS)
+
+experiments: build  ## every method on simulated worlds and real trials, about an hour; goes on where it was stopped
+	$(BIN)/bidfcl evaluate --output experiments $(EXPERIMENTS_ARGS)
 
 test: build  ## all tests
 	$(BIN)/python -m pytest $(TEST_ARGS)
@@ -67,7 +71,7 @@ bench: build  ## check the answers, then time them
 	$(BIN)/python bench/curvature.py
 
 clean:  ## remove all that was built, but for the packages in .venv
-	rm -rf build dist demo *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
+	rm -rf build dist demo experiments *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
 	rm -f bidfcl_fast/_C.*.so bidfcl_fast/_build_info.json $(STAMP)
 	find bidfcl_fast tests bench -name __pycache__ -prune -exec rm -rf {} +
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .checks import check
 from .criteo import Hybrid, hybrid, load_criteo
+from .files import load_table, save_table
 from .open_bandit import load_open_bandit
 from .retail import load_hillstrom, load_starbucks
 from .sampling import observational_sample
@@ -27,7 +28,9 @@ __all__ = [
     "load_hillstrom",
     "load_open_bandit",
     "load_starbucks",
+    "load_table",
     "load_thornton",
     "observational_sample",
+    "save_table",
     "simulate",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -142,15 +143,24 @@ def _axes(ax: Any) -> None:
 
 
 def _svg(name: str, draw: Any, width: float = 5.6, height: float = 3.7) -> str:
+    return draw_svg(name, draw, width, height)
+
+
+def draw_svg(name: str, draw: Any, width: float = 5.6, height: float = 3.7) -> str:
     """One figure as an <svg> element for inlining: no size of its own, ids that no other figure has, CSS colours."""
+    return draw_svg_row(name, [draw], width, height)
+
+
+def draw_svg_row(name: str, draws: Sequence[Any], width: float, height: float) -> str:
+    """The same with several panels side by side."""
     matplotlib = need("matplotlib", "plot", "the report")
     figure_module = need("matplotlib.figure", "plot", "the report")
     with matplotlib.rc_context({**_STYLE, "svg.hashsalt": name}):
         figure = figure_module.Figure(figsize=(width, height), layout="constrained")
         figure.patch.set_alpha(0)
-        ax = figure.subplots()
-        ax.patch.set_alpha(0)
-        draw(ax)
+        for draw, ax in zip(draws, figure.subplots(1, len(draws), squeeze=False)[0], strict=True):
+            ax.patch.set_alpha(0)
+            draw(ax)
         out = io.StringIO()
         figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     svg = out.getvalue()

@@ -75,7 +75,7 @@ LAYERS = [
     {"linalg"},
     {"bilevel", "methods", "metrics", "labelled", "regret", "gradients"},
     {"data", "tables", "scale", "scale_up"},
-    {"demo"},
+    {"demo", "evaluate"},
     {"report"},
     {"cli", "commands"},
 ]

@@ -1,0 +1,31 @@
+"""Tables as .npz files, whole or not at all. NumPy only."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..tables import atomic
+from .table import Table
+
+_ARRAYS = ("x", "treatment", "value", "cost", "propensity", "row")
+
+
+def save_table(path: Any, table: Table) -> None:
+    """Write a table to `path`, which ends in .npz."""
+    if Path(path).suffix != ".npz":
+        raise ValueError(f"{path}: the name must end in .npz")
+    arrays = {name: getattr(table, name) for name in _ARRAYS if getattr(table, name) is not None}
+    words = {"labels": np.array(table.labels, str), "features": np.array(table.features, str)}
+    with atomic(Path(path)) as temporary:
+        np.savez(temporary, **arrays, **words, treatments=np.array(table.treatments))
+
+
+def load_table(path: Any) -> Table:
+    """The table that `save_table` wrote."""
+    with np.load(path, allow_pickle=False) as kept:
+        lists = {name: tuple(map(str, kept[name])) for name in ("labels", "features")}
+        arrays = {name: kept[name] for name in _ARRAYS if name in kept}
+        return Table(**arrays, **lists, treatments=int(kept["treatments"]))

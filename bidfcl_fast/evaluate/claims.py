@@ -1,0 +1,69 @@
+"""What is claimed of the recommended form, held against the results. Nothing here chooses: it reads off and says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from . import recipes
+from .statistics import Cells, Paired
+
+
+@dataclass(frozen=True)
+class Claim:
+    """`holds` is None where nothing was run to tell."""
+
+    text: str
+    holds: bool | None
+    numbers: str
+
+
+def differ(p: Paired) -> str:
+    """A paired difference in words: mean, t, number of worlds."""
+    if not p.n:
+        return "not run"
+    t = "" if p.t is None else f", t {p.t:+.1f}"
+    return f"{p.mean:+.2f} ({p.n} world{'s' * (p.n != 1)}{t})"
+
+
+def claims(worlds: Cells, small: Cells) -> list[Claim]:
+    """All of them, for the results of the studies "worlds" and "small trial"."""
+    ours, regimes = recipes.RECOMMENDED, worlds.regimes()
+    against = {r: worlds.difference(ours, recipes.BASELINE, r) for r in regimes}
+    out = [
+        _each(
+            f"below {recipes.BASELINE} in every regime, t < −3",
+            against,
+            lambda p: p.mean < 0 and p.t is not None and p.t < -3,
+        ),
+        _each(
+            f"below {recipes.BASELINE} by at least 4 points under severe confounding",
+            {r: p for r, p in against.items() if r == "severe"},
+            lambda p: p.mean <= -4,
+        ),
+    ]
+    for rival in ("dfcl-ppl, both", "dfcl-ppl, ft"):
+        found = {r: worlds.difference(ours, rival, r) for r in regimes}
+        out.append(_each(f"below {rival} in every regime", found, lambda p: p.mean < 0))
+    found = {r: worlds.difference(ours, recipes.EQUAL_COST, r) for r in regimes}
+    out.append(_each(f"nowhere above {recipes.EQUAL_COST} by more than 0.3", found, lambda p: p.mean <= 0.3))
+    found = {r: worlds.difference(ours, recipes.PAPER, r) for r in regimes}
+    out.append(_each("below its paper-preset self in every regime", found, lambda p: p.mean < 0))
+    found = {r: small.difference(ours, recipes.BASELINE, r) for r in small.regimes()}
+    out.append(_each(f"with the small trial: nowhere worse than {recipes.BASELINE}", found, lambda p: p.mean <= 0))
+    name = "bidfcl-ppl, learned"
+    found = {r: worlds.difference(name, ours, r) for r in regimes}
+    gains = [r for r, p in found.items() if p.n > 1 and p.t is not None and p.t < -2.5]
+    numbers = "; ".join(f"{r} {differ(p)}" for r, p in found.items())
+    run = any(p.n > 1 for p in found.values())
+    out.append(Claim("learning by the upper level adds in more than one regime", len(gains) > 1 if run else None, numbers))
+    ratio = worlds.cost_ratio(ours, recipes.BASELINE)
+    numbers = "not run" if ratio is None else f"{ratio:.2f} times the processor time, median over cells"
+    out.append(Claim(f"at most 2.5 times the cost of {recipes.BASELINE}", None if ratio is None else ratio <= 2.5, numbers))
+    return out
+
+
+def _each(text: str, found: dict[str, Paired], test: object) -> Claim:
+    numbers = "; ".join(f"{regime} {differ(p)}" for regime, p in found.items()) or "not run"
+    seen = [p for p in found.values() if p.n]
+    holds = None if not seen else all(test(p) for p in seen)  # type: ignore[operator]
+    return Claim(text, holds, numbers)
