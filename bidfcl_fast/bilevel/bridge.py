@@ -53,13 +53,10 @@ class Bridge(nn.Module):
         self.factual_gate = _gate(
             "factual_gate", factual_gate, features, treatments, start[1], hidden, "factual_gate" in learn
         )
-        self.coefficients: Tensor | None = None
+        self.coefficients: nn.Parameter | None = None
         if correction is not None:
             start_at = torch.from_numpy(correction.coefficients).float()
-            if "correction" in learn:
-                self.coefficients = nn.Parameter(start_at)
-            else:
-                self.register_buffer("coefficients", start_at)
+            self.coefficients = nn.Parameter(start_at, requires_grad="correction" in learn)
         self.treatments = treatments
 
     def forward(self, batch: Batch) -> Bridged:
@@ -84,7 +81,7 @@ class Bridge(nn.Module):
             part = getattr(self, name)
             if isinstance(part, nn.Module):
                 found[name] = [p for p in part.parameters() if p.requires_grad]
-        if isinstance(self.coefficients, nn.Parameter):
+        if self.coefficients is not None and self.coefficients.requires_grad:
             found["correction"] = [self.coefficients]
         return {name: parameters for name, parameters in found.items() if parameters}
 

@@ -71,7 +71,9 @@ class Correction:
         return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
 
-def ridge_correction(residual: Any, x: Any, treatment: Any, treatments: int) -> Correction:
+def ridge_correction(
+    residual: Any, x: Any, treatment: Any, treatments: int, *, log: tuple[Any, Any, Any] | None = None
+) -> Correction:
     """Empirical Bayes ridge of a trial's residuals on [1, x], for each treatment and head.
 
     With b the least squares coefficients of a treatment's rows, s² their noise and V = s²(ZᵀZ)⁻¹, the prior variances are by moments:
@@ -88,17 +90,20 @@ def ridge_correction(residual: Any, x: Any, treatment: Any, treatments: int) -> 
         [N, F] standardised features.
     treatment
         [N] integers.
+    log
+        The same three of the log itself. Its own coefficients are then taken off: what the model of the log gets wrong about
+        the log is no bias.
 
     Source: EVIDENCE part 2 §1 of this project; empirical Bayes by moments as in Efron and Morris (1973).
     """
-    e, x, t = np.asarray(residual, np.float64), np.asarray(x, np.float64), np.asarray(treatment)
-    if e.ndim != 2 or e.shape[1] != 2 or x.ndim != 2 or len(x) != len(e) or t.shape != (len(e),):
-        raise ValueError(
-            f"residual must be [N, 2], x [N, F], treatment [N]; got {list(e.shape)}, {list(x.shape)}, {list(t.shape)}"
-        )
-    fits = [[_least_squares(e[t == j, h], x[t == j]) for j in range(treatments)] for h in (0, 1)]
+    fits = _fits(residual, x, treatment, treatments)
+    if log is not None:
+        fits = [
+            [_difference(a, b) for a, b in zip(one, other, strict=True)]
+            for one, other in zip(fits, _fits(*log, treatments), strict=True)
+        ]
     size = (2, treatments)
-    coefficients = np.zeros((*size, 1 + x.shape[1]))
+    coefficients = np.zeros((*size, 1 + np.shape(x)[1]))
     level, error, slope, shrinkage = (np.zeros(size) for _ in range(4))
     p_value = np.ones(size)
     for h in (0, 1):
@@ -109,8 +114,7 @@ def ridge_correction(residual: Any, x: Any, treatment: Any, treatments: int) -> 
             if f is None:
                 continue
             of_level = max(0.0, float(f.b[0] ** 2 - f.variance[0, 0]))
-            prior = np.r_[of_level, np.full(len(f.b) - 1, of_slopes)]
-            shrunk = f.posterior(prior)
+            shrunk = f.posterior(np.r_[of_level, np.full(len(f.b) - 1, of_slopes)])
             coefficients[h, j, : len(shrunk)] = shrunk
             level[h, j], error[h, j] = -f.b[0], np.sqrt(f.variance[0, 0])
             slope[h, j] = np.linalg.norm(shrunk[1:])
@@ -121,24 +125,22 @@ def ridge_correction(residual: Any, x: Any, treatment: Any, treatments: int) -> 
 
 @dataclass(frozen=True)
 class _Fit:
+    """Coefficients b and their covariance."""
+
     b: Array
-    gram: Array
-    noise: float
     variance: Array
 
     def posterior(self, prior: Array) -> Array:
-        """The posterior mean; a coefficient without prior variance is 0."""
-        out = np.zeros_like(self.b)
-        on = prior > 0
-        if on.any():
-            precision = self.gram[np.ix_(on, on)] / self.noise + np.diag(1 / prior[on])
-            # With the others held at 0, the moments are those of the whole regression: Zᵀe = gram·b.
-            out[on] = np.linalg.solve(precision, (self.gram @ self.b)[on] / self.noise)
-        return out
+        """The posterior mean under independent priors of mean 0; a coefficient without prior variance is 0."""
+        scale = np.sqrt(prior)
+        # D(D·V⁻¹·D + 1)⁻¹D·V⁻¹b with D = diag(scale): no inverse of a prior that may be 0.
+        weighted = scale[:, None] * np.linalg.inv(self.variance)
+        inner = weighted * scale + np.eye(len(prior))
+        return np.asarray(scale * np.linalg.solve(inner, weighted @ self.b))
 
     def p_value(self) -> float:
         """Of all coefficients being 0."""
-        square = float(self.b @ self.gram @ self.b) / self.noise
+        square = float(self.b @ np.linalg.solve(self.variance, self.b))
         half = torch.tensor([len(self.b) / 2, square / 2], dtype=torch.float64)
         return float(torch.special.gammaincc(half[0], half[1]))
 
@@ -153,4 +155,21 @@ def _least_squares(e: Array, x: Array) -> _Fit | None:
     gram = z.T @ z
     b = np.linalg.solve(gram, z.T @ e)
     noise = max(float(np.square(e - z @ b).sum()) / (len(e) - z.shape[1]), 1e-12)
-    return _Fit(b, gram, noise, noise * np.linalg.inv(gram))
+    return _Fit(b, noise * np.linalg.inv(gram))
+
+
+def _fits(residual: Any, x: Any, treatment: Any, treatments: int) -> list[list[_Fit | None]]:
+    """[2][M] regressions."""
+    e, x, t = np.asarray(residual, np.float64), np.asarray(x, np.float64), np.asarray(treatment)
+    if e.ndim != 2 or e.shape[1] != 2 or x.ndim != 2 or len(x) != len(e) or t.shape != (len(e),):
+        raise ValueError(
+            f"residual must be [N, 2], x [N, F], treatment [N]; got {list(e.shape)}, {list(x.shape)}, {list(t.shape)}"
+        )
+    return [[_least_squares(e[t == j, h], x[t == j]) for j in range(treatments)] for h in (0, 1)]
+
+
+def _difference(trial: _Fit | None, log: _Fit | None) -> _Fit | None:
+    if trial is None or log is None:
+        return trial
+    size = min(len(trial.b), len(log.b))
+    return _Fit(trial.b[:size] - log.b[:size], trial.variance[:size, :size] + log.variance[:size, :size])

@@ -155,7 +155,10 @@ class BilevelStep:
         with torch.no_grad():
             labels = self.labels(part, None if start is None else start[rows])
         exact = self.curvature == "hessian"
-        given = {"targets": labels.label.contiguous() if exact else None, "weight": labels.weight.contiguous()}
+        given: dict[str, Any] = {
+            "targets": labels.label.contiguous() if exact else None,
+            "weight": labels.weight.contiguous(),
+        }
         if self._plain:
             return self.curvature
         try:

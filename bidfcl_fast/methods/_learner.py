@@ -30,6 +30,7 @@ class Learner(Method):
 
     name = "method"
     finish: Any = None
+    _ends_itself = False  # whether `_learn` does the finish
 
     def fit(
         self,
@@ -101,7 +102,7 @@ class Learner(Method):
             job = Job(rct, obs, val, budgets, seed, line, store, write)
             self._reset()
             self._learn(job)
-            if self.finish not in (None, "none"):
+            if self.finish not in (None, "none") and not self._ends_itself:
                 from .finish import finish
 
                 finish(self, job)

@@ -134,5 +134,3 @@ class Store:
         self._tensors = {**rest, **{f"{part}/{name}": t.detach().clone() for name, t in tensors.items()}}
         self._info[part] = info
         write(self.path, self._tensors, {"run": self._run, "parts": self._info})
-
-

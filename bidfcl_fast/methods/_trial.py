@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .. import losses
-from ..data.table import Table
 from .._decisions import positive
+from ..data.table import Table
 from ..labelled import labelled_multiplier
 from ._fit import generator
 from ._losses import columns
@@ -87,8 +87,7 @@ class TrialLoss:
         if kind in DUAL and multipliers is not None:
             given = np.atleast_1d(np.asarray(multipliers, np.float64))
             self.multiplier = given * units.sd[1] / units.sd[0]
-        self.price: Array | None = None
-        self.at_bound = 0  # calls at which some price of money lay outside its bounds
+        self.held = False  # whether the last price of money lay outside its bounds
         self._whole = slice(None)
         self._weight_whole = self._weights(self._whole)
 
@@ -132,9 +131,9 @@ class TrialLoss:
         if self.kind in ("pifd", "difd"):
             options["min_gap"] = self.min_gap
         if self.kind in DUAL:
-            of = {"dpl": losses.dpl_loss, "mer": losses.mer_loss, "difd": losses.difd_loss}[self.kind]
-            return of(*common, labels[1], weight, multiplier, **options) / len(multiplier)
-        of = {"ppl": losses.ppl_loss, "pifd": losses.pifd_loss}[self.kind]
+            dual: Any = {"dpl": losses.dpl_loss, "mer": losses.mer_loss, "difd": losses.difd_loss}[self.kind]
+            return dual(*common, labels[1], weight, multiplier, **options) / len(multiplier)
+        primal: Any = {"ppl": losses.ppl_loss, "pifd": losses.pifd_loss}[self.kind]
         if self.multiplier_grad == "implicit":
             options |= {
                 "multiplier_grad": "implicit",
@@ -142,7 +141,19 @@ class TrialLoss:
                 "price_bounds": self.bounds,
                 "centre": True,
             }
-        return of(*common, weight, multiplier, **options) / len(multiplier)
+            self._watch(common, labels[1], weight, multiplier)
+        return primal(*common, weight, multiplier, **options) / len(multiplier)
+
+    @torch.no_grad()
+    def _watch(self, common: tuple[Tensor, ...], cost: Tensor, weight: Tensor, multiplier: Tensor) -> None:
+        if self.bounds is None:
+            return
+        value_hat, cost_hat, treatment, value = common
+        worth, money = (y - (weight * y).sum() / weight.sum() for y in (value, cost))
+        price = losses.implied_price(
+            value_hat, cost_hat, treatment, worth, money, weight, multiplier, temperature=self.temperature
+        )
+        self.held = bool(((price < self.bounds[0]) | (price > self.bounds[1])).any())
 
     def solve(self, value: Tensor, cost: Tensor, rows: Any = slice(None)) -> Array:
         """[K] multipliers, of standardised predictions, that spend the budgets on the trial."""

@@ -15,7 +15,7 @@ from . import _fit
 from ._fit import Schedule
 from ._job import Job, check_arms
 from ._learner import Learner, Nets
-from ._network import engine, mlp
+from ._network import engine, mlp, start_at
 from ._units import Units, outputs
 from .base import part
 
@@ -81,12 +81,14 @@ class DHCL(Learner):
         self.unit_ = max(float(returns.max()), 1e-12) / _BEST_RETURN
         self.steps_ = steps
         units = Units.of([rct], rct)
-        train, held = (rct, job.val) if job.val is not None else part(rct, self.holdout, np.random.default_rng(job.seed))
+        train, held = (
+            (rct, job.val) if job.val is not None else part(rct, self.holdout, np.random.default_rng(job.seed))
+        )
         torch.manual_seed(job.seed)
         net = mlp(rct.x.shape[1], self.hidden, m - 1)
         with torch.no_grad():
             start = np.clip(returns / self.unit_, 0.02, 0.98)
-            net[-1].bias.copy_(torch.from_numpy(np.log(start / (1 - start))))
+            start_at(net, np.log(start / (1 - start)))
         net.to(self.device)
         # All arms' lifts count per unit of their step in cost, or the dearest step would have all the say.
         loss, held_loss = (
@@ -116,8 +118,8 @@ class DHCL(Learner):
     def _predict(self, x: Array) -> tuple[Array, Array]:
         nets = self.fitted_
         with torch.no_grad(), _fit.quiet_threads(len(x)):
-            score = outputs(nets.average, nets.units.inputs(x, nets.device)).double().cpu().numpy()
-        gain = self.unit_ / (1 + np.exp(-score)) * self.steps_
+            share = outputs(nets.average, nets.units.inputs(x, nets.device)).double().sigmoid().cpu().numpy()
+        gain = self.unit_ * share * self.steps_
         value = np.empty((len(x), self.treatments_))
         value[:, self.order_] = self.base_ + np.column_stack([np.zeros(len(x)), gain.cumsum(1)])
         return value, np.broadcast_to(self.cost_, value.shape).copy()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,9 +14,8 @@ from ..data.table import Table
 from . import _fit
 from ._fit import History, Schedule
 from ._job import Job, check_arms, pooled
-from ._learner import Learner, NetLearner, Nets
+from ._learner import NetLearner, Nets
 from ._link import Link, LinkedLoss, link_of
-
 from ._network import engine, mlp, outcome_means, start_at
 from ._units import Units, outputs
 from .base import part
@@ -258,9 +256,11 @@ def fit_networks(
         step = job.expect(schedule.epochs)
         machine = engine(made)
         if kept is not None:
-            for t, net in enumerate(made):
-                net.load_state_dict({k: v for k, v in _prefixed(kept, f"{t}.")})
-            histories += [History(int(b), tuple(row.tolist())) for b, row in zip(kept["best"], kept["loss"], strict=True)]
+            for t, module in enumerate(made):
+                module.load_state_dict(dict(_prefixed(kept, f"{t}.")))
+            histories += [
+                History(int(b), tuple(row.tolist())) for b, row in zip(kept["best"], kept["loss"], strict=True)
+            ]
         else:
             x = units.inputs(train.x, device)
             loss = LinkedLoss.of(link, train, y)
@@ -268,16 +268,25 @@ def fit_networks(
             if held is not None:
                 held_out = (units.inputs(held.x, device), LinkedLoss.of(link, held, units.outcomes(held, device)))
             found = _fit.fit(
-                machine, x, loss, schedule, seed=place, held_out=held_out, store=job.store, part=name, step=step, log=job.log
+                machine,
+                x,
+                loss,
+                schedule,
+                seed=place,
+                held_out=held_out,
+                store=job.store,
+                part=name,
+                step=step,
+                log=job.log,
             )
             histories += found
-            state = {f"{t}.{k}": v for t, net in enumerate(made) for k, v in net.state_dict().items()}
+            state = {f"{t}.{k}": v for t, module in enumerate(made) for k, v in module.state_dict().items()}
             state |= {
                 "best": torch.tensor([h.best_epoch for h in found]),
                 "loss": torch.tensor([h.loss for h in found], dtype=torch.float64),
             }
             job.store.put(name, state)
-        done += [net.eval() for net in made]
+        done += [module.eval() for module in made]
     return done, histories
 
 
