@@ -130,7 +130,9 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--config", metavar="FILE", help="JSON with fields of the size to change")
     evaluate.add_argument("--study", nargs="+", metavar="NAME", help="only these: worlds, 'small trial', ablation, …")
     evaluate.add_argument("--data", metavar="DIR", help="folder with starbucks/ and hillstrom/, for the real rows")
-    evaluate.add_argument("--processes", type=_count, default=2, metavar="N", help="at a time, one thread each (default: 2)")
+    evaluate.add_argument(
+        "--processes", type=_count, default=2, metavar="N", help="at a time, one thread each (default: 2)"
+    )
     evaluate.add_argument("--report-only", action="store_true", help="write the report of what is there")
     evaluate.add_argument("--json", action="store_true", help="print the numbers of the report")
     evaluate.add_argument("--quiet", action="store_true", help="no summary and no progress line")
@@ -143,7 +145,9 @@ def _parser() -> argparse.ArgumentParser:
     hybrid.add_argument("input", metavar="IN", help="Criteo's CSV file (gzip by its ending), or its folder")
     hybrid.add_argument("--output", required=True, metavar="DIR", help="folder for the four tables; made if absent")
     hybrid.add_argument("--rows", type=_count, metavar="N", help="read so many rows only")
-    hybrid.add_argument("--share", type=float, metavar="Q", help="share of users that the policy treats (default: 0.5007)")
+    hybrid.add_argument(
+        "--share", type=float, metavar="Q", help="share of users that the policy treats (default: 0.5007)"
+    )
     hybrid.add_argument("--epochs", type=_count, default=5, metavar="N", help="of the policy's model (default: 5)")
     hybrid.add_argument("--seed", type=_whole, default=0, help="of the split and the model (default: 0)")
     hybrid.add_argument("--json", action="store_true", help="print JSON instead of text")

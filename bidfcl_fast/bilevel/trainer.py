@@ -35,7 +35,8 @@ _FINISH_FROM = 10_000
 # Root mean square of a value correction, in standard deviations, below which a log counts as unbiased enough to leave it there.
 _FINISH_BIAS = 0.1
 import os
-_AGAINST = os.environ.get("AG","1")=="1"
+
+_AGAINST = os.environ.get("AG", "1") == "1"
 
 
 class BiDFCL(NetLearner):
@@ -231,7 +232,11 @@ class BiDFCL(NetLearner):
         plan = self._plan("obs")
         modules, _ = fit_networks(job, log[0], units, plan, part_name="log", seed=11, **self._common())
         left = [
-            ((y - outputs(modules[0], x).gather(1, self._columns(table))).cpu().numpy(), x.cpu().numpy(), table.treatment)
+            (
+                (y - outputs(modules[0], x).gather(1, self._columns(table))).cpu().numpy(),
+                x.cpu().numpy(),
+                table.treatment,
+            )
             for table, x, y in (trial, log)
         ]
         return ridge_correction(*left[0], trial[0].treatments, log=left[1] if _AGAINST else None)

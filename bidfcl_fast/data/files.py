@@ -17,8 +17,8 @@ def save_table(path: Any, table: Table) -> None:
     """Write a table to `path`, which ends in .npz."""
     if Path(path).suffix != ".npz":
         raise ValueError(f"{path}: the name must end in .npz")
-    arrays = {name: getattr(table, name) for name in _ARRAYS if getattr(table, name) is not None}
-    words = {"labels": np.array(table.labels, str), "features": np.array(table.features, str)}
+    arrays: dict[str, Any] = {name: getattr(table, name) for name in _ARRAYS if getattr(table, name) is not None}
+    words: dict[str, Any] = {"labels": np.array(table.labels, str), "features": np.array(table.features, str)}
     with atomic(Path(path)) as temporary:
         np.savez(temporary, **arrays, **words, treatments=np.array(table.treatments))
 
@@ -26,6 +26,6 @@ def save_table(path: Any, table: Table) -> None:
 def load_table(path: Any) -> Table:
     """The table that `save_table` wrote."""
     with np.load(path, allow_pickle=False) as kept:
-        lists = {name: tuple(map(str, kept[name])) for name in ("labels", "features")}
-        arrays = {name: kept[name] for name in _ARRAYS if name in kept}
-        return Table(**arrays, **lists, treatments=int(kept["treatments"]))
+        given: dict[str, Any] = {name: kept[name] for name in _ARRAYS if name in kept}
+        given |= {name: tuple(map(str, kept[name])) for name in ("labels", "features")}
+        return Table(**given, treatments=int(kept["treatments"]))

@@ -55,10 +55,14 @@ def claims(worlds: Cells, small: Cells) -> list[Claim]:
     gains = [r for r, p in found.items() if p.n > 1 and p.t is not None and p.t < -2.5]
     numbers = "; ".join(f"{r} {differ(p)}" for r, p in found.items())
     run = any(p.n > 1 for p in found.values())
-    out.append(Claim("learning by the upper level adds in more than one regime", len(gains) > 1 if run else None, numbers))
+    out.append(
+        Claim("learning by the upper level adds in more than one regime", len(gains) > 1 if run else None, numbers)
+    )
     ratio = worlds.cost_ratio(ours, recipes.BASELINE)
     numbers = "not run" if ratio is None else f"{ratio:.2f} times the processor time, median over cells"
-    out.append(Claim(f"at most 2.5 times the cost of {recipes.BASELINE}", None if ratio is None else ratio <= 2.5, numbers))
+    out.append(
+        Claim(f"at most 2.5 times the cost of {recipes.BASELINE}", None if ratio is None else ratio <= 2.5, numbers)
+    )
     return out
 
 

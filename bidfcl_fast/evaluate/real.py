@@ -20,7 +20,9 @@ from . import recipes
 Array = NDArray[Any]
 
 REPLICATES = 400
-BUDGET = 0.3  # per user, as a share of the dearest treatment for everybody: what methods that train for a budget are given
+BUDGET = (
+    0.3  # per user, as a share of the dearest treatment for everybody: what methods that train for a budget are given
+)
 
 # Dollars that one unit of value is worth. In Thornton's trial a unit is one person who comes for their result; what that is
 # worth is not in the data, and two dollars are this report's assumption.

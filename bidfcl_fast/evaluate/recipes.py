@@ -95,9 +95,7 @@ SENSITIVITY: dict[str, Spec] = {
         f"learned, temperature {tau}": _method("bidfcl-ppl", correction="learned", temperature=tau)
         for tau in (0.03, 0.1, 0.3, 1.0)
     },
-    **{
-        f"learned, n_cg = {n}": _method("bidfcl-ppl", correction="learned", cg_steps=n) for n in (1, 5, 20)
-    },
+    **{f"learned, n_cg = {n}": _method("bidfcl-ppl", correction="learned", cg_steps=n) for n in (1, 5, 20)},
 }
 
 BY_TRIAL_SIZE = (BASELINE, "dfcl-ppl, both", EQUAL_COST, RECOMMENDED)

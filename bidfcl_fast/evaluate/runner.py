@@ -18,16 +18,9 @@ from . import store
 from .jobs import Job
 
 # One thread for whatever a worker uses: its processor time is then its cost.
-_ONE_THREAD = {
-    name: "1"
-    for name in (
-        "OMP_NUM_THREADS",
-        "MKL_NUM_THREADS",
-        "OPENBLAS_NUM_THREADS",
-        "NUMBA_NUM_THREADS",
-        "BIDFCL_NUM_THREADS",
-    )
-}
+_ONE_THREAD = dict.fromkeys(
+    ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS", "BIDFCL_NUM_THREADS"), "1"
+)
 
 
 @dataclass

@@ -34,7 +34,9 @@ def save_failure(folder: Path, job: Job, why: str) -> None:
 def load(folder: Any) -> list[dict[str, Any]]:
     """All results of a folder: {"job": …, "measured": …} each, in order of study, recipe and seed."""
     found = [json.loads(path.read_text(encoding="utf-8")) for path in _files(Path(folder), "*.json")]
-    return sorted(found, key=lambda r: json.dumps([r["job"]["study"], r["job"]["data"], r["job"]["recipe"]], sort_keys=True))
+    return sorted(
+        found, key=lambda r: json.dumps([r["job"]["study"], r["job"]["data"], r["job"]["recipe"]], sort_keys=True)
+    )
 
 
 def failures(folder: Any) -> list[dict[str, Any]]:

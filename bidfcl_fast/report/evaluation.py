@@ -58,7 +58,11 @@ def make(results: Sequence[Result], failures: Sequence[dict[str, Any]] = ()) -> 
     sizes = Cells([*results, *_as("trial size", results, worlds)], "trial size")
     if len(sizes.trial_sizes()) > 1:
         pictures["trial-size"] = trial_sizes(sizes)
-        blocks += [("h2", "Size of the trial"), ("picture", "trial-size", "Regret against the rows of the trial."), _sizes(sizes)]
+        blocks += [
+            ("h2", "Size of the trial"),
+            ("picture", "trial-size", "Regret against the rows of the trial."),
+            _sizes(sizes),
+        ]
     blocks += _repeatability(results)
     blocks += real_rows.blocks([r for r in results if r["job"]["study"] == "real"], pictures)
     return Report(blocks, pictures, _numbers(results, found), found)
@@ -69,7 +73,9 @@ def write(report: Report, folder: Any) -> None:
     folder = Path(folder)
     tables.write_text(folder / "report.html", _html(report))
     tables.write_text(folder / "README.md", _markdown(report))
-    tables.write_text(folder / "results.json", json.dumps(report.numbers, allow_nan=False, separators=(",", ":")) + "\n")
+    tables.write_text(
+        folder / "results.json", json.dumps(report.numbers, allow_nan=False, separators=(",", ":")) + "\n"
+    )
     for name, svg in report.pictures.items():
         tables.write_text(folder / f"{name}.svg", standalone(svg))
 
@@ -78,7 +84,7 @@ def write(report: Report, folder: Any) -> None:
 
 
 def _what_was_run(results: Sequence[Result], failures: Sequence[dict[str, Any]]) -> list[Block]:
-    studies = {}
+    studies: dict[str, list[Result]] = {}
     for r in results:
         studies.setdefault(r["job"]["study"], []).append(r)
     rows = []
@@ -91,7 +97,12 @@ def _what_was_run(results: Sequence[Result], failures: Sequence[dict[str, Any]])
         rows.append([study, where, str(recipes_run), str(len(those)), f"{hours:.2f}"])
     machines = sorted({r["measured"].get("machine", "unknown machine") for r in results})
     out: list[Block] = [
-        ("p", "Made by `bidfcl evaluate`. Machine: " + "; ".join(machines) + ". One thread for each fit; cost is processor time."),
+        (
+            "p",
+            "Made by `bidfcl evaluate`. Machine: "
+            + "; ".join(machines)
+            + ". One thread for each fit; cost is processor time.",
+        ),
         ("table", ["Study", "Data", "Recipes", "Fits", "Processor hours"], rows),
     ]
     simulated = [r for r in results if "regime" in r["job"]["data"]]
@@ -108,7 +119,9 @@ def _what_was_run(results: Sequence[Result], failures: Sequence[dict[str, Any]])
             )
         )
     if failures:
-        lines = sorted({f"{f['job']['study']}, {f['job']['recipe']}: {f['why'].strip().splitlines()[-1]}" for f in failures})
+        lines = sorted(
+            {f"{f['job']['study']}, {f['job']['recipe']}: {f['why'].strip().splitlines()[-1]}" for f in failures}
+        )
         out.append(("p", f"{len(failures)} fits failed and are missing below: " + "; ".join(lines)))
     return out
 
@@ -123,7 +136,11 @@ def _worlds(worlds: Cells, pictures: dict[str, str], name: str) -> list[Block]:
     pictures["cost"] = frontier(worlds)
     out: list[Block] = [
         ("h2", "True regret on fresh worlds"),
-        ("picture", name, f"Paired difference in regret to {recipes.BASELINE}, points, with 95 % intervals over worlds. Left is better."),
+        (
+            "picture",
+            name,
+            f"Paired difference in regret to {recipes.BASELINE}, points, with 95 % intervals over worlds. Left is better.",
+        ),
         ("picture", "cost", f"Mean regret over the regimes against cost, {recipes.BASELINE} = 1."),
     ]
     return [*out, *_regimes(worlds), *_families(worlds)]
@@ -145,7 +162,9 @@ def _regimes(cells: Cells) -> list[Block]:
                     f"{min(least):.1g}. Best simple recipe: {best or 'not run'}.",
                 )
             )
-        out.append(("table", _HEADER, [_row(cells, name, regime, best) for name in cells.recipes if cells.of(name, regime)]))
+        out.append(
+            ("table", _HEADER, [_row(cells, name, regime, best) for name in cells.recipes if cells.of(name, regime)])
+        )
     return out
 
 
@@ -235,7 +254,11 @@ def _sizes(cells: Cells) -> Block:
 
 def _as(study: str, results: Sequence[Result], worlds: Cells) -> list[Result]:
     """The headline's results on the worlds and recipes of another study, so that its tables hold the default size too."""
-    there = {(r["job"]["recipe"], r["job"]["data"]["seed"], r["job"]["data"]["regime"]) for r in results if r["job"]["study"] == study}
+    there = {
+        (r["job"]["recipe"], r["job"]["data"]["seed"], r["job"]["data"]["regime"])
+        for r in results
+        if r["job"]["study"] == study
+    }
     return [
         {**r, "job": {**r["job"], "study": study}}
         for name in worlds.recipes
@@ -266,7 +289,11 @@ def _numbers(results: Sequence[Result], found: list[Claim]) -> dict[str, Any]:
     keep = ("regret", "overspend", "eom", "eom_se", "seconds", "cosines", "rows", "shares")
     fits = []
     for r in results:
-        data = {k: v for k, v in r["job"]["data"].items() if k in ("regime", "seed", "response", "bias", "n_rct", "real", "fold")}
+        data = {
+            k: v
+            for k, v in r["job"]["data"].items()
+            if k in ("regime", "seed", "response", "bias", "n_rct", "real", "fold")
+        }
         measured = {k: _rounded(v) for k, v in r["measured"].items() if k in keep}
         fits.append({"study": r["job"]["study"], "recipe": r["job"]["recipe"], **data, **measured})
     specs = {f"{r['job']['study']}: {r['job']['recipe']}": r["job"]["spec"] for r in results}
@@ -327,7 +354,9 @@ def _html(report: Report) -> str:
             header, rows = what
             head = "".join(f"<th>{escape(cell)}</th>" for cell in header)
             lines = "".join("<tr>" + "".join(f"<td>{escape(c)}</td>" for c in row) + "</tr>" for row in rows)
-            body.append(f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table></div>')
+            body.append(
+                f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table></div>'
+            )
         else:
             body.append(f"<figure>{report.pictures[what[0]]}<figcaption>{escape(what[1])}</figcaption></figure>")
     return (

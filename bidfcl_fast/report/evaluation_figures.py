@@ -55,9 +55,7 @@ def frontier(cells: Cells) -> str:
             colour = PLAN if name == recipes.RECOMMENDED else ALIKE if name in recipes.SIMPLE else LOTTERY
             ax.plot(ratio, p.mean, "o", color=colour, markersize=5)
             near = sum(abs(np.log(ratio / x)) < 0.5 and abs(p.mean - y) < 0.25 for x, y in placed)
-            ax.annotate(
-                name, (ratio, p.mean), (5, 4 + 9 * near), textcoords="offset points", fontsize=8, color=colour
-            )
+            ax.annotate(name, (ratio, p.mean), (5, 4 + 9 * near), textcoords="offset points", fontsize=8, color=colour)
             placed.append((ratio, p.mean))
         ax.axhline(0, color=MUTED, linewidth=1)
         ax.set_xscale("log")
