@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .cost_curve import aucc
 from .data.table import Table
 from .labelled import Eom, eom, labelled_multiplier
 from .regret import PredictedSpend, regret
@@ -20,6 +21,7 @@ __all__ = [
     "Estimate",
     "PolicyValue",
     "PredictedSpend",
+    "aucc",
     "difference",
     "difference_at_equal_spend",
     "eom",

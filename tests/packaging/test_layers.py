@@ -73,7 +73,7 @@ LAYERS = [
     {"autograd"},
     {"losses"},
     {"linalg"},
-    {"bilevel", "methods", "metrics", "labelled", "regret", "gradients"},
+    {"bilevel", "methods", "metrics", "labelled", "regret", "cost_curve", "gradients"},
     {"data", "tables", "scale", "scale_up"},
     {"demo", "evaluate"},
     {"report"},
