@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 Array = NDArray[Any]
 
@@ -72,14 +73,20 @@ class Correction:
 
 
 def ridge_correction(
-    residual: Any, x: Any, treatment: Any, treatments: int, *, log: tuple[Any, Any, Any] | None = None
+    residual: Any,
+    x: Any,
+    treatment: Any,
+    treatments: int,
+    *,
+    log: tuple[Any, Any, Any] | None = None,
+    weight: Any = None,
 ) -> Correction:
     """Empirical Bayes ridge of a trial's residuals on [1, x], for each treatment and head.
 
-    With b the least squares coefficients of a treatment's rows, s² their noise and V = s²(ZᵀZ)⁻¹, the prior variances are by moments:
-    one for the treatment's intercept, max(0, b₀² − V₀₀), and one that all slopes of a head share, over all treatments,
-    max(0, mean(b_k² − V_kk)): where there is no bias, both are about 0 and nothing is corrected. The posterior mean is
-    (ZᵀZ/s² + diag(1/prior))⁻¹ Zᵀe/s².
+    With b the weighted least squares coefficients of a treatment's rows and V their covariance (robust to unequal noise), the
+    prior variances are by moments: one for the treatment's intercept, max(0, b₀² − V₀₀), and one that all slopes of a head
+    share, over all treatments, max(0, mean(b_k² − V_kk)): where there is no bias, both are about 0 and nothing is corrected.
+    The posterior mean is (V⁻¹ + diag(1/prior))⁻¹ V⁻¹b.
 
     Parameters
     ----------
@@ -93,10 +100,13 @@ def ridge_correction(
     log
         The same three of the log itself. Its own coefficients are then taken off: what the model of the log gets wrong about
         the log is no bias.
+    weight
+        [N] of the trial's rows. The correction is used on the log's rows, so it should be right where these lie: with the
+        probability that the log's policy gave the user this treatment, the trial's rows of a treatment look like the log's.
 
     Source: EVIDENCE part 2 §1 of this project; empirical Bayes by moments as in Efron and Morris (1973).
     """
-    fits = _fits(residual, x, treatment, treatments)
+    fits = _fits(residual, x, treatment, treatments, weight)
     if log is not None:
         fits = [
             [_difference(a, b) for a, b in zip(one, other, strict=True)]
@@ -145,27 +155,34 @@ class _Fit:
         return float(torch.special.gammaincc(half[0], half[1]))
 
 
-def _least_squares(e: Array, x: Array) -> _Fit | None:
+def _least_squares(e: Array, x: Array, w: Array) -> _Fit | None:
     """On [1, x], or on 1 alone where there are too few rows for slopes; None without at least three rows."""
     if len(e) < 3:
         return None
     z = np.column_stack([np.ones(len(e)), x])
-    if len(e) < 2 * z.shape[1] or np.linalg.matrix_rank(z) < z.shape[1]:
-        z = z[:, :1]
-    gram = z.T @ z
-    b = np.linalg.solve(gram, z.T @ e)
-    noise = max(float(np.square(e - z @ b).sum()) / (len(e) - z.shape[1]), 1e-12)
-    return _Fit(b, noise * np.linalg.inv(gram))
+    gram = (z * w[:, None]).T @ z
+    if len(e) < 2 * z.shape[1] or np.linalg.cond(gram) > 1e10:
+        z, gram = z[:, :1], gram[:1, :1]
+    inverse = np.linalg.inv(gram)
+    b = inverse @ (z.T @ (w * e))
+    # HC1: what the rows' own errors say, inflated for the coefficients they were fitted with.
+    error = z * (w * (e - z @ b))[:, None]
+    spread = error.T @ error * (len(e) / (len(e) - z.shape[1]))
+    return _Fit(b, inverse @ spread @ inverse + 1e-18 * np.eye(len(b)))
 
 
-def _fits(residual: Any, x: Any, treatment: Any, treatments: int) -> list[list[_Fit | None]]:
+def _fits(residual: Any, x: Any, treatment: Any, treatments: int, weight: Any = None) -> list[list[_Fit | None]]:
     """[2][M] regressions."""
     e, x, t = np.asarray(residual, np.float64), np.asarray(x, np.float64), np.asarray(treatment)
     if e.ndim != 2 or e.shape[1] != 2 or x.ndim != 2 or len(x) != len(e) or t.shape != (len(e),):
         raise ValueError(
             f"residual must be [N, 2], x [N, F], treatment [N]; got {list(e.shape)}, {list(x.shape)}, {list(t.shape)}"
         )
-    return [[_least_squares(e[t == j, h], x[t == j]) for j in range(treatments)] for h in (0, 1)]
+    w = np.ones(len(e)) if weight is None else np.asarray(weight, np.float64)
+    if w.shape != (len(e),) or not np.isfinite(w).all() or (w < 0).any():
+        raise ValueError(f"weight must be [{len(e)}], finite and not negative")
+    rows = [t == j for j in range(treatments)]
+    return [[_least_squares(e[mine, h], x[mine], w[mine]) for mine in rows] for h in (0, 1)]
 
 
 def _difference(trial: _Fit | None, log: _Fit | None) -> _Fit | None:
@@ -173,3 +190,29 @@ def _difference(trial: _Fit | None, log: _Fit | None) -> _Fit | None:
         return trial
     size = min(len(trial.b), len(log.b))
     return _Fit(trial.b[:size] - log.b[:size], trial.variance[:size, :size] + log.variance[:size, :size])
+
+
+def log_propensity(x: Tensor, treatment: Tensor, treatments: int, at: Tensor, *, rows: int = 20_000) -> Tensor:
+    """[n, M]: the probability with which a log's policy gave each treatment to users `at` [n, F], by logistic regression.
+
+    Linear in the features; a treatment that the log does not have gets about 0. x [N, F], treatment [N] are the log's, of which
+    evenly spaced ones are used, about `rows`.
+    """
+    every = max(1, len(x) // rows)
+    x, treatment = x[::every], treatment[::every]
+    weight = torch.zeros(treatments, x.shape[1] + 1, dtype=torch.float32, device=x.device, requires_grad=True)
+    optimiser = torch.optim.LBFGS([weight], max_iter=40, line_search_fn="strong_wolfe")
+
+    def logits(z: Tensor) -> Tensor:
+        return torch.nn.functional.linear(z, weight[:, 1:], weight[:, 0])
+
+    def closure() -> Tensor:
+        optimiser.zero_grad()
+        loss = torch.nn.functional.cross_entropy(logits(x), treatment) + 1e-4 * weight.square().sum()
+        loss.backward()
+        return loss
+
+    with torch.enable_grad():
+        optimiser.step(closure)  # type: ignore[no-untyped-call]
+    with torch.no_grad():
+        return torch.softmax(logits(at), 1)

@@ -25,7 +25,7 @@ from ..methods.base import Method
 from ..methods.finish import Finish, overspend, tune
 from ..methods.two_stage import HIDDEN, fit_networks
 from .bridge import Bridge
-from .correction import Correction, ridge_correction
+from .correction import Correction, log_propensity, ridge_correction
 from .labels import Batch, mixed
 from .presets import Settings, settings
 from .student import UpperSteps
@@ -34,9 +34,6 @@ from .student import UpperSteps
 _FINISH_FROM = 10_000
 # Root mean square of a value correction, in standard deviations, below which a log counts as unbiased enough to leave it there.
 _FINISH_BIAS = 0.1
-import os
-
-_AGAINST = os.environ.get("AG", "1") == "1"
 
 
 class BiDFCL(NetLearner):
@@ -239,7 +236,10 @@ class BiDFCL(NetLearner):
             )
             for table, x, y in (trial, log)
         ]
-        return ridge_correction(*left[0], trial[0].treatments, log=left[1] if _AGAINST else None)
+        given = torch.from_numpy(log[0].treatment).to(self.device)
+        likely = log_propensity(log[1], given, log[0].treatments, trial[1]).cpu().numpy()
+        w = likely[np.arange(len(trial[0])), trial[0].treatment]
+        return ridge_correction(*left[0], trial[0].treatments, log=left[1], weight=w)
 
     def _teach(
         self, job: Job, rct: Table, obs: Table, units: Units, y_rct: Tensor, y_obs: Tensor

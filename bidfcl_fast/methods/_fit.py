@@ -155,7 +155,9 @@ class _Loop:
         batch = self.schedule.batch
         for start in range(0, n, batch * _GATHERED):
             rows = torch.stack([order[start : start + batch * _GATHERED] for order in orders])
-            x, arrays = self.x[rows], [a[rows] for a in self.loss.arrays]
+            x, *arrays = (
+                a.index_select(0, rows.reshape(-1)).view(*rows.shape, *a.shape[1:]) for a in (self.x, *self.loss.arrays)
+            )
             for k in range(0, rows.shape[1], batch):
                 part = slice(k, k + batch)
                 self._batch(x[:, part], [a[:, part] for a in arrays])
