@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -115,7 +116,7 @@ def _gate(
     name: str, given: Any, features: int, treatments: int, start: float, hidden: Sequence[int], learned: bool
 ) -> Any:
     if isinstance(given, nn.Module):
-        return given.requires_grad_(learned)
+        return copy.deepcopy(given).requires_grad_(learned)  # the caller's own is left as it is
     if given == "per-arm":
         return PerArm(2 * treatments, start).requires_grad_(learned)
     if given == "network":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,13 @@ from torch import Tensor
 from .. import losses
 from .._decisions import positive
 from ..data.table import Table
+from ..errors import InfeasibleBudget
 from ..labelled import labelled_multiplier
 from ._fit import generator
 from ._losses import columns
 from ._units import Units
+
+logger = logging.getLogger(__name__)
 
 Array = NDArray[Any]
 
@@ -156,19 +160,24 @@ class TrialLoss:
         self.held = bool(((price < self.bounds[0]) | (price > self.bounds[1])).any())
 
     def solve(self, value: Tensor, cost: Tensor, rows: Any = slice(None)) -> Array:
-        """[K] multipliers, of standardised predictions, that spend the budgets on the trial."""
+        """[K] multipliers, of standardised predictions, that spend the budgets on the trial.
+
+        Where no multiplier of these predictions spends so little, the one that spends least.
+        """
         at = rows if isinstance(rows, slice) else rows.numpy()
         share = self._share[at]
-        found = labelled_multiplier(
-            value.detach().numpy(),
-            cost.detach().numpy(),
-            self._treatment.numpy()[at],
-            self._worth[at],
-            self._money[at],
+        given = (
+            value.detach().numpy(), cost.detach().numpy(), self._treatment.numpy()[at], self._worth[at], self._money[at],
             1 / (len(share) * share),
-            self.budgets,
-        )
-        return np.asarray(found.multiplier)
+        )  # fmt: skip
+        assert self.budgets is not None
+        try:
+            return np.asarray(labelled_multiplier(*given, self.budgets).multiplier)
+        except InfeasibleBudget as error:
+            logger.warning("no multiplier spends as little as the budget on the trial: %s", error)
+            # Spends are summed in float64: a hair above the least is within reach.
+            least = error.least_budget + 1e-9 * abs(error.least_budget)
+            return np.asarray(labelled_multiplier(*given, np.maximum(self.budgets, least)).multiplier)
 
     @torch.no_grad()
     def prices(self, module: Any) -> Array:

@@ -158,11 +158,16 @@ def warn_of_policy(loss: TrialLoss, module: nn.Module) -> None:
 
 
 def overspend(nets: Nets, table: Table, budgets: Any) -> np.ndarray:
-    """[K]: spend of the plans sized by predicted cost, as `table`'s people paid it, over the budget, less 1."""
+    """[K]: spend of the plans sized by predicted cost, as `table`'s people paid it, over the budget, less 1.
+
+    -1 where the predictions allow no plan within the budget.
+    """
     from ..mckp import solve_mckp
     from ..metrics import ipw_value
 
     value, cost = nets.predict(table.x)
     plan = solve_mckp(value, cost, np.asarray(budgets) * len(table), throw=False)
-    spends = [ipw_value(choice, table).spend.estimate for choice in np.atleast_2d(plan.choice)]
+    spends = [
+        ipw_value(choice, table).spend.estimate if choice.min() >= 0 else 0.0 for choice in np.atleast_2d(plan.choice)
+    ]
     return np.asarray(spends) / np.asarray(budgets) - 1
