@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from bidfcl_fast import cli, evaluate
-from bidfcl_fast.evaluate import claims, jobs, recipes, store, worker
+from bidfcl_fast.evaluate import claims, jobs, recipes, repeatability, store, worker
 from bidfcl_fast.evaluate.statistics import Cells, paired, t_quantile
 
 pytest.importorskip("torch")
@@ -112,9 +112,13 @@ def test_goes_on_after_a_kill_and_reports(tmp_path, capsys):
     command = [
         "evaluate", "--quick", "--config", str(tmp_path / "config.json"), "--output", str(tmp_path / "out"), "--processes", "1",
     ]  # fmt: skip
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    first = subprocess.Popen([sys.executable, "-m", "bidfcl_fast", *command], env=environment, start_new_session=True)
     results = tmp_path / "out" / "results"
+    code = (
+        "from bidfcl_fast import evaluate; from bidfcl_fast.evaluate import jobs; "
+        f"evaluate.run(jobs.jobs(evaluate.size('quick', {str(tmp_path / 'config.json')!r})), {str(results)!r}, processes=1)"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    first = subprocess.Popen([sys.executable, "-c", code], env=environment, start_new_session=True)
     until = time.monotonic() + 120
     while not list(results.glob("*.json")) and time.monotonic() < until:
         time.sleep(0.02)
@@ -209,3 +213,32 @@ def test_claims_read_off_what_is_there():
         False,
         False,
     ]
+
+
+def test_repeatability_of_the_hypergradient(monkeypatch):
+    monkeypatch.setattr(repeatability, "TRIALS", 2)
+    data = {"n_rct": 600, "n_obs": 600, "n_test": 100, "features": 3, "treatments": 3, "regime": "severe", "seed": 1}
+    found = repeatability.run(data, 0)["cosines"]
+    assert set(found) == {"constant|600", "its own gradient|600"} and all(-1 <= c < 0.999 for c in found.values())
+    assert repeatability._cosine([1.0, 0.0], [2.0, 0.0]) == 1 and repeatability._cosine([0.0], [1.0]) == 0
+
+
+def test_hybrid_command_writes_four_tables(tmp_path, capsys):
+    from bidfcl_fast.data import load_table
+
+    rng = np.random.default_rng(0)
+    rows = [
+        ",".join(
+            [*(f"{v:.3f}" for v in rng.normal(size=12)), str(int(rng.random() < 0.85)), str(rng.integers(2)), "1", "0"]
+        )
+        for _ in range(2000)
+    ]
+    names = [*(f"f{j}" for j in range(12)), "treatment", "conversion", "visit", "exposure"]
+    (tmp_path / "criteo.csv").write_text("\n".join([",".join(names), *rows]))
+    out = tmp_path / "hybrid"
+    assert cli.main(["hybrid", str(tmp_path), "--output", str(out), "--epochs", "1", "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    kept = {name: load_table(out / f"{name}.npz") for name in said["rows"]}
+    assert {name: len(t) for name, t in kept.items()} == said["rows"] and said["rows"]["test"] == 600
+    assert kept["obs"].labels == ("nothing", "advertised to") and kept["obs"].x.dtype == np.float32
+    assert cli.main(["hybrid", str(tmp_path / "absent"), "--output", str(out)]) == 1
