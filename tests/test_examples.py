@@ -21,3 +21,15 @@ def test_boosted_trees_learn_to_decide():
     pytest.importorskip("lightgbm")
     before, after = load("lightgbm_objective").main(rounds=15, n=3000)
     assert after > before + 0.5
+
+
+def test_bidfcl_in_a_lightning_module():
+    pytest.importorskip("lightning")
+    before, after = load("lightning_bidfcl").main()
+    assert after < before - 0.03
+
+
+def test_bidfcl_under_accelerate():
+    pytest.importorskip("accelerate")
+    before, after = load("accelerate_bidfcl").main()
+    assert after < before - 0.03

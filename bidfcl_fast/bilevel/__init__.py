@@ -12,6 +12,7 @@ from .labels import Batch, Bridged, Labels
 from .step import BilevelStep
 
 if TYPE_CHECKING:
+    from ..methods._trial import TrialLoss
     from .trainer import BiDFCL
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "HypergradientCheck",
     "HypergradientWarning",
     "Labels",
+    "TrialLoss",
     "check_hypergradient",
     "explicit_hypergradient",
     "implicit_hypergradient",
@@ -34,8 +36,12 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     # The trainer stands on the methods' fit loop; hypergradients alone do not need it.
-    if name != "BiDFCL":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from .trainer import BiDFCL
+    if name == "BiDFCL":
+        from .trainer import BiDFCL
 
-    return BiDFCL
+        return BiDFCL
+    if name == "TrialLoss":
+        from ..methods._trial import TrialLoss
+
+        return TrialLoss
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

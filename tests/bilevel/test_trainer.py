@@ -327,11 +327,11 @@ def test_warnings_where_training_goes_wrong():
     )
     assert "price of money" in warned(gate="per-arm", upper_every=1, price_bounds=(1e-9, 1e-8))
     biased = Table(RCT.x, RCT.treatment, RCT.value, RCT.cost * 0 + RCT.treatment, treatments=3)
+    cheap = Table(OBS.x, OBS.treatment, OBS.value, OBS.treatment * 0.3, treatments=3)
+    short = {"teacher": 2, "student": 40, "batch": 100}
+    method = BiDFCL(preset="fixed-gate", gate=0.0, trial_rows=False, schedule=short)
     with pytest.warns(TrainingWarning, match="more than the budget"):
-        cheap = Table(OBS.x, OBS.treatment, OBS.value, OBS.treatment * 0.3, treatments=3)
-        BiDFCL(
-            preset="fixed-gate", gate=0.0, trial_rows=False, schedule={"teacher": 2, "student": 40, "batch": 100}
-        ).fit(biased, obs=cheap, budget=BUDGET, progress=False)
+        method.fit(biased, obs=cheap, budget=BUDGET, progress=False)
 
 
 # --- scikit-learn, curves ---------------------------------------------------------------------------------------------
