@@ -10,6 +10,7 @@ import numpy as np
 
 from ..evaluate import recipes
 from ..evaluate.statistics import Cells, mean_regret
+from ..tables import need
 from .css import CSS
 from .figures import ALIKE, INK, LOTTERY, MUTED, PLAN, draw_svg, draw_svg_row
 
@@ -33,7 +34,7 @@ def differences(cells: Cells) -> str:
             ax.set_yticks(range(len(names)), names if first else [""] * len(names))
             ax.set_ylim(-0.6, len(names) - 0.4)
             ax.set_title(regime, color=INK, fontsize=11)
-            ax.set_xscale("symlog", linthresh=2)
+            ax.xaxis.set_major_locator(_locator(4))
             ax.grid(axis="y", visible=False)
 
         return draw
@@ -58,7 +59,7 @@ def frontier(cells: Cells) -> str:
             ax.annotate(name, (ratio, p.mean), (5, 4 + 9 * near), textcoords="offset points", fontsize=8, color=colour)
             placed.append((ratio, p.mean))
         ax.axhline(0, color=MUTED, linewidth=1)
-        ax.set_xscale("log")
+        _log(ax, [2.0**k for k in range(-3, 6)])
         ax.set_xlabel(f"processor time, {recipes.BASELINE} = 1")
         ax.set_ylabel(f"regret less that of {recipes.BASELINE}, points")
 
@@ -76,7 +77,7 @@ def trial_sizes(cells: Cells) -> str:
                 y = [np.mean([mean_regret(r) for r in cells.of(name, regime, n).values()]) for n in at]
                 style: Any = "-" if name in colours else (0, (3, 1 + k))
                 ax.plot(at, y, marker="o", markersize=3, linestyle=style, color=colours.get(name, ALIKE), label=name)
-            ax.set_xscale("log")
+            _log(ax, cells.trial_sizes())
             ax.set_title(regime, fontsize=11)
             ax.set_xlabel("rows of the trial")
             if first:
@@ -101,6 +102,19 @@ def intervals(name: str, label: str, rows: Sequence[tuple[str, float, float, flo
         ax.grid(axis="y", visible=False)
 
     return draw_svg(name, draw, width=6.4, height=1.1 + 0.28 * len(rows))
+
+
+def _log(ax: Any, ticks: Sequence[float]) -> None:
+    """A logarithmic x axis labelled at these numbers, in plain text."""
+    ax.set_xscale("log")
+    low, high = ax.get_xlim()
+    shown = [t for t in ticks if low <= t <= high]
+    ax.set_xticks(shown, [f"{t:,.0f}" if t >= 1 else f"{t:g}" for t in shown])
+    ax.set_xticks([], minor=True)
+
+
+def _locator(most: int) -> Any:
+    return need("matplotlib.ticker", "plot", "the report").MaxNLocator(most)
 
 
 def standalone(svg: str) -> str:
