@@ -77,9 +77,9 @@ def test_every_recipe_is_one_that_methods_can_make():
             assert hasattr(method, "fit")
             if hasattr(method, "resolved"):
                 method.resolved()
-    assert recipes.with_options({"ensemble": [recipes.HEADLINE[recipes.BASELINE]]}, {"epochs": 1}) == {
-        "ensemble": [{"name": "tsm-sl", "options": {"data": "both", "epochs": 1}}]
-    }
+    both = recipes.with_options({"ensemble": [recipes.HEADLINE[recipes.BASELINE]] * 2}, {"epochs": 7, "unknown": 1})
+    assert [m.epochs for m in recipes.build(both).methods] == [7, 7]
+    assert recipes.on_gpu(recipes.with_options({}, {"device": "cuda"})) and not recipes.on_gpu(both)
     with pytest.raises(recipes.NotHere, match="nowhere"):
         raise_from_missing()
 
@@ -105,6 +105,14 @@ def test_sizes_refuse(tmp_path):
         evaluate.size("quick", tmp_path / "c.json")
     (tmp_path / "c.json").write_text('{"size": "full", "worlds": 3}')
     assert (made := evaluate.size("quick", tmp_path / "c.json")).worlds == 3 and made.treatments == 8
+
+
+def test_configuration_for_a_gpu_is_one():
+    size = evaluate.size("default", ROOT / "examples" / "experiments_gpu.json")
+    everything = jobs.jobs(size)
+    assert size.n_obs == 2_000_000 and all(
+        recipes.on_gpu(job.spec) for job in everything if job.study != "repeatability"
+    )
 
 
 def test_goes_on_after_a_kill_and_reports(tmp_path, capsys):

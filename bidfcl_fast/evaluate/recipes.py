@@ -107,12 +107,13 @@ class NotHere(Exception):
 
 
 def with_options(spec: Spec, options: dict[str, Any]) -> Spec:
-    """`spec` with `options` for each of its methods."""
-    if not options or "repeatability" in spec:
-        return spec
-    if "ensemble" in spec:
-        return {**spec, "ensemble": [with_options(member, options) for member in spec["ensemble"]]}
-    return {**spec, "options": {**spec["options"], **options}}
+    """`spec` with `options` for each of its methods that knows them."""
+    return spec if not options or "repeatability" in spec else {**spec, "common": options}
+
+
+def on_gpu(spec: Spec) -> bool:
+    """Whether processor time says little of what it costs."""
+    return str(spec.get("common", {}).get("device", "cpu")) != "cpu"
 
 
 def build(spec: Spec) -> Any:
@@ -125,10 +126,12 @@ def build(spec: Spec) -> Any:
     """
     from .. import methods
 
+    common = spec.get("common", {})
     try:
         if "ensemble" in spec:
-            return methods.Ensemble([build(member) for member in spec["ensemble"]])
-        return methods.create(spec["name"], **spec["options"])
+            return methods.Ensemble([build(with_options(member, common)) for member in spec["ensemble"]])
+        method = methods.create(spec["name"], **spec["options"])
+        return method.set_params(**{name: given for name, given in common.items() if name in method.get_params()})
     except ModuleNotFoundError as error:
         raise NotHere(f"{spec.get('name', 'ensemble')} needs {error.name}") from error
     except RuntimeError as error:
