@@ -179,7 +179,9 @@ def test_observational_sample_has_the_policy_s_odds_and_the_trial_s_users():
     np.testing.assert_array_equal(log.value, table.value[log.row])
     np.testing.assert_allclose(log.propensity, policy(log.x))
     n = len(log)
-    assert 2000 < n < len(table)
+    # one in C, the largest ratio of the policy's odds to the trial's
+    c = (policy(table.x) / (np.bincount(table.treatment) / len(table))).max()
+    assert abs(n - len(table) / c) < 5 * np.sqrt(len(table) / c)
     # kept users are the trial's
     assert abs(log.x[:, 0].mean()) < 4.5 / np.sqrt(n) and abs(log.x[:, 0].std() - 1) < 0.05
     for low, high in ((-9, -0.7), (-0.7, 0.7), (0.7, 9)):
