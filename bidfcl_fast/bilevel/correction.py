@@ -220,7 +220,7 @@ def _difference(trial: _Fit | None, log: _Fit | None) -> _Fit | None:
     return _Fit(trial.b[:size] - log.b[:size], trial.variance[:size, :size] + log.variance[:size, :size])
 
 
-def log_propensity(x: Tensor, treatment: Tensor, treatments: int, at: Tensor, *, rows: int = 20_000) -> Tensor:
+def log_propensity(x: Tensor, treatment: Tensor, treatments: int, at: Tensor, *, rows: int = 10_000) -> Tensor:
     """[n, M]: the probability with which a log's policy gave each treatment to users `at` [n, F], by logistic regression.
 
     Linear in the features; a treatment that the log does not have gets about 0. x [N, F], treatment [N] are the log's, of which
@@ -229,7 +229,7 @@ def log_propensity(x: Tensor, treatment: Tensor, treatments: int, at: Tensor, *,
     every = max(1, len(x) // rows)
     x, treatment = x[::every], treatment[::every]
     weight = torch.zeros(treatments, x.shape[1] + 1, dtype=torch.float32, device=x.device, requires_grad=True)
-    optimiser = torch.optim.LBFGS([weight], max_iter=40, line_search_fn="strong_wolfe")
+    optimiser = torch.optim.LBFGS([weight], max_iter=25, line_search_fn="strong_wolfe")
 
     def logits(z: Tensor) -> Tensor:
         return torch.nn.functional.linear(z, weight[:, 1:], weight[:, 0])

@@ -121,16 +121,19 @@ class BilevelStep:
         theta = vectors.parameters("target", self.target)
         before = vectors.flatten(theta).detach().clone() if self.assumed_steps else None
         try:
+            with torch.no_grad():
+                held = self.labels(batch, start) if self.assumed_steps else None
             for _ in range(self.assumed_steps):
+                assert held is not None
                 with torch.enable_grad():
-                    slope = torch.autograd.grad(lower_loss(self.target(batch.x)), theta)
+                    slope = torch.autograd.grad(held.loss(self.target(batch.x)), theta)
                 with torch.no_grad():
                     for p, g in zip(theta, slope, strict=True):
                         p.sub_(g, alpha=self.step_size)
             operator = self._operator(batch, start)
             found = implicit_hypergradient(
                 self.target, learned, lower_loss, self.upper_loss, batch.x, curvature=operator, rtol=self.cg_tolerance,
-                max_steps=self.cg_steps, damping=self._absolute(operator), x0=self._warm,
+                max_steps=self.cg_steps, damping=self._absolute(operator), x0=self._warm, stationarity=False,
             )  # fmt: skip
         finally:
             if before is not None:
