@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +14,10 @@ from torch import Tensor
 Array = NDArray[Any]
 
 HEADS = ("value", "cost")
+
+# A head's levels, or its slopes, are corrected only where all of them together are off with a p-value below this: shrinkage alone
+# lets half of the noise through.
+_DOUBT = 0.01
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +36,8 @@ class Correction:
         [2, M]: the norm of the shrunk coefficients over that of the unshrunk ones; 0: nothing is corrected.
     p_value
         [2, M]: of "the log is not biased here", by a χ² test of all coefficients.
+    tested
+        [2, 2]: the p-values of "no treatment's level is off" and "no treatment's slope is off", for each head.
     """
 
     coefficients: Array = field(repr=False)
@@ -39,6 +46,7 @@ class Correction:
     slope: Array
     shrinkage: Array
     p_value: Array
+    tested: Array
 
     @property
     def biased(self) -> Array:
@@ -112,6 +120,7 @@ def ridge_correction(
             [_difference(a, b) for a, b in zip(one, other, strict=True)]
             for one, other in zip(fits, _fits(*log, treatments), strict=True)
         ]
+    tested = _tested(fits)
     size = (2, treatments)
     coefficients = np.zeros((*size, 1 + np.shape(x)[1]))
     level, error, slope, shrinkage = (np.zeros(size) for _ in range(4))
@@ -119,18 +128,18 @@ def ridge_correction(
     for h in (0, 1):
         known = [f for f in fits[h] if f is not None and len(f.b) > 1]
         excess = [f.b[1:] ** 2 - np.diag(f.variance)[1:] for f in known]
-        of_slopes = max(0.0, float(np.mean(excess))) if excess else 0.0
+        of_slopes = max(0.0, float(np.mean(excess))) if excess and tested[h, 1] < _DOUBT else 0.0
         for j, f in enumerate(fits[h]):
             if f is None:
                 continue
-            of_level = max(0.0, float(f.b[0] ** 2 - f.variance[0, 0]))
+            of_level = max(0.0, float(f.b[0] ** 2 - f.variance[0, 0])) if tested[h, 0] < _DOUBT else 0.0
             shrunk = f.posterior(np.r_[of_level, np.full(len(f.b) - 1, of_slopes)])
             coefficients[h, j, : len(shrunk)] = shrunk
             level[h, j], error[h, j] = -f.b[0], np.sqrt(f.variance[0, 0])
             slope[h, j] = np.linalg.norm(shrunk[1:])
             shrinkage[h, j] = np.linalg.norm(shrunk) / max(float(np.linalg.norm(f.b)), 1e-300)
             p_value[h, j] = f.p_value()
-    return Correction(coefficients, level, error, slope, shrinkage, p_value)
+    return Correction(coefficients, level, error, slope, shrinkage, p_value, tested)
 
 
 @dataclass(frozen=True)
@@ -150,9 +159,28 @@ class _Fit:
 
     def p_value(self) -> float:
         """Of all coefficients being 0."""
-        square = float(self.b @ np.linalg.solve(self.variance, self.b))
-        half = torch.tensor([len(self.b) / 2, square / 2], dtype=torch.float64)
-        return float(torch.special.gammaincc(half[0], half[1]))
+        return _tail(self.square(slice(None)), len(self.b))
+
+    def square(self, part: slice) -> float:
+        """χ² of some of the coefficients."""
+        b = self.b[part]
+        return float(b @ np.linalg.solve(self.variance[part, part], b)) if b.size else 0.0
+
+
+def _tail(square: float, freedom: int) -> float:
+    """P(χ² > square)."""
+    half = torch.tensor([freedom / 2, square / 2], dtype=torch.float64)
+    return float(torch.special.gammaincc(half[0], half[1])) if freedom else 1.0
+
+
+def _tested(fits: Sequence[Sequence[_Fit | None]]) -> Array:
+    """[2, 2]: p-values of all levels, and of all slopes, of each head."""
+    out = np.ones((2, 2))
+    for h, head in enumerate(fits):
+        known = [f for f in head if f is not None]
+        for k, part in enumerate((slice(0, 1), slice(1, None))):
+            out[h, k] = _tail(sum(f.square(part) for f in known), sum(len(f.b[part]) for f in known))
+    return out
 
 
 def _least_squares(e: Array, x: Array, w: Array) -> _Fit | None:
@@ -192,7 +220,7 @@ def _difference(trial: _Fit | None, log: _Fit | None) -> _Fit | None:
     return _Fit(trial.b[:size] - log.b[:size], trial.variance[:size, :size] + log.variance[:size, :size])
 
 
-def log_propensity(x: Tensor, treatment: Tensor, treatments: int, at: Tensor, *, rows: int = 20_000) -> Tensor:
+def log_propensity(x: Tensor, treatment: Tensor, treatments: int, at: Tensor, *, rows: int = 10_000) -> Tensor:
     """[n, M]: the probability with which a log's policy gave each treatment to users `at` [n, F], by logistic regression.
 
     Linear in the features; a treatment that the log does not have gets about 0. x [N, F], treatment [N] are the log's, of which
@@ -201,7 +229,7 @@ def log_propensity(x: Tensor, treatment: Tensor, treatments: int, at: Tensor, *,
     every = max(1, len(x) // rows)
     x, treatment = x[::every], treatment[::every]
     weight = torch.zeros(treatments, x.shape[1] + 1, dtype=torch.float32, device=x.device, requires_grad=True)
-    optimiser = torch.optim.LBFGS([weight], max_iter=40, line_search_fn="strong_wolfe")
+    optimiser = torch.optim.LBFGS([weight], max_iter=25, line_search_fn="strong_wolfe")
 
     def logits(z: Tensor) -> Tensor:
         return torch.nn.functional.linear(z, weight[:, 1:], weight[:, 0])

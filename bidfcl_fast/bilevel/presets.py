@@ -26,6 +26,7 @@ class Settings:
     counterfactual_weight: float = 1.0
     upper_every: int = 30
     upper_error: float = 1.0
+    upper_rows: int = 65_536
     multiplier_grad: str = "implicit"
     temperature: float = 0.1
     price_bounds: tuple[float, float] | None = (0.0, 10.0)
@@ -54,7 +55,7 @@ RECOMMENDED = Settings(
     factual_gate=0.5,
     gate_start=(0.9, 0.5),
     trial_rows=True,
-    schedule={"obs": 5, "teacher": 10, "warm": 0, "student": 10, "batch": 1024, "lr": 2e-3, "floor": 0.05},
+    schedule={"obs": 5, "teacher": 10, "warm": 0, "student": 10, "batch": 1024, "lr": 4e-3, "floor": 0.05},
     finish="auto",
 )
 
@@ -63,6 +64,7 @@ PAPER = Settings(
     gate="network",
     upper_every=5,
     upper_error=0.0,
+    upper_rows=4096,
     multiplier_grad="stop",
     temperature=1.0,
     min_gap=1e-3,
@@ -73,7 +75,7 @@ PAPER = Settings(
     share=1.0,
     assumed_steps=5,
     step_size=1e-3,
-    bridge_lr=1e-3,
+    bridge_lr=3e-3,
     prox=0.0,
     schedule={"obs": 0, "teacher": 200, "warm": 20, "student": 20, "batch": 2048, "lr": 1e-3, "floor": 0.05},
 )

@@ -69,7 +69,6 @@ class UpperSteps:
             "step": step,
             "upper": found.upper,
             "gradient": float(found.gradient.norm()),
-            "stationarity": found.stationarity,
             "multiplier": np.asarray(self.upper.multiplier).tolist(),
             "price_held": self.upper.held,
             "gate": said.gate.mean().item() if isinstance(said.gate, Tensor) else said.gate,
@@ -96,11 +95,13 @@ class UpperSteps:
 
     def state(self) -> dict[str, Tensor]:
         out = {f"bridge.{name}": t for name, t in self.bridge.state_dict().items()}
+        out["calls"] = torch.tensor(self.upper.calls)  # which rows of a large trial come next
         for k, p in enumerate(self.learned):
             out |= {f"adam.{k}.{name}": t for name, t in self.optimiser.state.get(p, {}).items()}
         return out | {f"step.{name}": t for name, t in self.step.state().items()}
 
     def load(self, state: dict[str, Tensor]) -> None:
+        self.upper.calls = int(state["calls"])
         self.bridge.load_state_dict({k[7:]: v for k, v in state.items() if k.startswith("bridge.")})
         for k, p in enumerate(self.learned):
             start = f"adam.{k}."

@@ -75,6 +75,8 @@ class BiDFCL(NetLearner):
         Batches from one upper step to the next.
     upper_error
         Weight of the squared error on the trial in the upper loss.
+    upper_rows
+        Of a larger trial, each upper step looks at so many rows at random.
     multiplier_grad, temperature, price_bounds, min_gap
         Of the decision loss above (`losses.ppl_loss`); temperature in standard deviations of value.
     curvature, cg_steps, cg_tolerance, damping, share, assumed_steps, step_size
@@ -127,6 +129,7 @@ class BiDFCL(NetLearner):
         counterfactual_weight: float | None = None,
         upper_every: int | None = None,
         upper_error: float | None = None,
+        upper_rows: int | None = None,
         multiplier_grad: str | None = None,
         temperature: float | None = None,
         price_bounds: Any = None,
@@ -151,7 +154,8 @@ class BiDFCL(NetLearner):
         self.correction, self.teachers, self.teacher_rows = correction, teachers, teacher_rows
         self.gate, self.factual_gate, self.gate_start, self.learn = gate, factual_gate, gate_start, learn
         self.trial_rows, self.reading, self.counterfactual_weight = trial_rows, reading, counterfactual_weight
-        self.upper_every, self.upper_error, self.multiplier_grad = upper_every, upper_error, multiplier_grad
+        self.upper_every, self.upper_error, self.upper_rows = upper_every, upper_error, upper_rows
+        self.multiplier_grad = multiplier_grad
         self.temperature, self.price_bounds, self.min_gap = temperature, price_bounds, min_gap
         self.curvature, self.cg_steps, self.cg_tolerance, self.damping = curvature, cg_steps, cg_tolerance, damping
         self.share, self.assumed_steps, self.step_size = share, assumed_steps, step_size
@@ -344,7 +348,7 @@ class BiDFCL(NetLearner):
         s = self.settings_
         return TrialLoss(
             self.upper, rct, units, job.budgets, temperature=s.temperature, multiplier_grad=s.multiplier_grad,
-            price_bounds=s.price_bounds, min_gap=s.min_gap, weight_error=s.upper_error, device=self.device, seed=job.seed,
+            price_bounds=s.price_bounds, min_gap=s.min_gap, weight_error=s.upper_error, rows=s.upper_rows, device=self.device, seed=job.seed,
         )  # fmt: skip
 
     def _end(self, job: Job, rct: Table, given: Any) -> None:
@@ -352,7 +356,7 @@ class BiDFCL(NetLearner):
             biased = self.correction_ is not None and float(self.correction_.size[0]) > _FINISH_BIAS
             if job.budgets is None or len(rct) < _FINISH_FROM or not biased:
                 return
-            chosen = Finish(loss=self.upper, steps=40)
+            chosen = Finish(loss=self.upper, steps=40, rows=10_000)
         else:
             chosen = Finish(loss=self.upper) if given == "dfcl" else Finish.of(given)
         job.need_budgets("the finish")

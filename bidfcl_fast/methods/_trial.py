@@ -86,7 +86,7 @@ class TrialLoss:
         self._cost = torch.from_numpy((table.cost / units.sd[1]).astype(np.float32))
         self._money = table.cost.astype(np.float64)
         self._worth = table.value.astype(np.float64)
-        self._rows, self._seed, self._calls = rows, seed, 0
+        self._rows, self._seed, self.calls = rows, seed, 0
         self.multiplier: Array | None = None
         if kind in DUAL and multipliers is not None:
             given = np.atleast_1d(np.asarray(multipliers, np.float64))
@@ -103,9 +103,9 @@ class TrialLoss:
         """The loss of `module`, which takes standardised features."""
         rows: Any = self._whole
         if len(self.x) > self._rows:
-            draw = generator((self._seed, self._calls))
+            draw = generator((self._seed, self.calls))
             rows = torch.randperm(len(self.x), generator=draw)[: self._rows]
-        self._calls += 1
+        self.calls += 1
         return self.of(module(self.x[rows]), rows)
 
     def of(self, outputs: Tensor, rows: Any = slice(None)) -> Tensor:

@@ -118,7 +118,7 @@ def test_differences_of_a_whole_small_training():
         (torch.arange(n) < 15).double(),
     )
     zeros = np.zeros((2, arms))
-    correction = Correction(np.random.default_rng(0).normal(size=(2, arms, 1 + features)), *[zeros] * 5)
+    correction = Correction(np.random.default_rng(0).normal(size=(2, arms, 1 + features)), *[zeros] * 6)
     bridge = Bridge(
         features, arms, gate="network", factual_gate="per-arm", correction=correction, hidden=(5,),
         learn=("gate", "factual_gate", "correction"),

@@ -28,6 +28,7 @@ RCT, OBS = table(300, 0), table(600, 1, bias=1.0)
 BUDGET = [0.4, 0.8]
 LEARNED = {
     "schedule": SHORT, "gate": "network", "factual_gate": "per-arm", "correction": "learned", "upper_every": 2,
+    "upper_rows": 200,
     "hidden": (8, 8), "finish": {"steps": 3},
 }  # fmt: skip
 
