@@ -1,8 +1,10 @@
 // Brackets read off a sample: they hold what they should nearly always, and say so when there is nothing to read.
 
-#include "../../csrc/cpu/kernels.cpp"
-#include "../../csrc/cpu/sample.cpp"
-#include "../../csrc/cpu/threads.cpp"
+#define BIDFCL_GENERIC_ONLY
+#include "../../csrc/cpu/machine/arch.cpp"
+#include "../../csrc/cpu/machine/threads.cpp"
+#include "../../csrc/cpu/solver/kernels.cpp"
+#include "../../csrc/cpu/solver/sample.cpp"
 
 #include <algorithm>
 #include <cmath>
@@ -13,8 +15,6 @@
 #include "check.h"
 
 using namespace bidfcl;
-
-const Arch& bidfcl::arch() { return generic::table; }
 
 namespace {
 

@@ -1,0 +1,266 @@
+#include "pass.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <cstdlib>
+#include <deque>
+#include <limits>
+
+#include "../machine/for_rows.h"
+#include "edges.h"
+
+namespace bidfcl {
+namespace {
+
+constexpr std::int64_t kChunk = 8192;  // users a thread takes at a time
+
+// The bracket's ends for the rows: outside the bracket, in the rows' own type. False if that has no such numbers.
+template <class T>
+bool place(const Bracket& bracket, BracketEnds<T>& ends) {
+  const double below = BracketEnds<T>::below(bracket.low, bracket.high);
+  ends.low = static_cast<T>(below);
+  ends.high = std::nextafter(static_cast<T>(bracket.high), std::numeric_limits<T>::infinity());
+  const double width = static_cast<double>(ends.high) - ends.low, reach = bracket.low - ends.low;
+  ends.leverage = std::nextafter(static_cast<T>(width / reach), std::numeric_limits<T>::infinity());
+  return std::isfinite(ends.low) && std::isfinite(ends.high) && reach > 0 && std::isfinite(ends.leverage);
+}
+
+// How far a score may be off for the rounding of numbers to units.
+template <class T>
+T doubt(double multiplier, const FixedPoint& value_scale, const FixedPoint& cost_scale) {
+  const double units = std::ldexp(4.0, -value_scale.shift) + multiplier * std::ldexp(4.0, -cost_scale.shift);
+  return std::nextafter(static_cast<T>(units), std::numeric_limits<T>::infinity());
+}
+
+// Takes in one run of walked users: their choices at the high end, and their edges. `moved`: what slopes are multiplied
+// with to be in the units of `map`.
+void take(const WalkRun& run, std::int64_t edges, const Open* users, std::int64_t count, double moved,
+          const SlopeBuckets& map, std::int32_t* choice, PassWorker& worker) {
+  worker.before.add(run.before);
+  for (std::int64_t i = 0; i < count; ++i) {
+    if (run.at[i] == kPutOff) worker.put_off.push_back({users[i].user, -1});
+    else choice[users[i].user] = run.at[i];
+  }
+  for (const Edge* e = run.edges; e != run.edges + edges; ++e) {
+    const double slope = e->slope * moved;
+    Bucket& bucket = worker.buckets[static_cast<std::size_t>(map(slope))];
+    bucket.totals.value += e->value;
+    bucket.totals.cost += e->cost;
+    ++bucket.edges;
+    worker.listed.push_back({slope, e->user, e->position, e->start, e->stop});
+  }
+}
+
+// What the threads have added up, and a clean slate for the next time.
+void collect(PassMemory& memory, PassResult& out) {
+  for (const auto& worker : memory.workers.all()) {
+    out.before.add(worker->before);
+    for (std::size_t b = 0; b < worker->buckets.size(); ++b) {
+      out.buckets[b].totals.add(worker->buckets[b].totals);
+      out.buckets[b].edges += worker->buckets[b].edges;
+    }
+    out.open += worker->users;
+    out.put_off.insert(out.put_off.end(), worker->put_off.begin(), worker->put_off.end());
+    worker->buckets.clear();
+    worker->put_off.clear();
+    worker->before = {};
+    worker->users = worker->waiting = 0;
+  }
+}
+
+template <class T>
+Bracket walked(const PassJob<T>& job) {
+  return job.everybody ? Bracket{0, INFINITY} : job.bracket;
+}
+
+}  // namespace
+
+std::int64_t parts_of(std::int64_t users) { return (users + kChunk - 1) / kChunk; }
+
+template <class T>
+bool can_sweep(const Bracket& bracket) {
+  BracketEnds<T> ends{};
+  return bracket.low >= 0 && bracket.low < bracket.high && std::isfinite(bracket.high) && place(bracket, ends);
+}
+
+template <class T>
+bool can_count_whole(const FixedPoint& value_scale, const FixedPoint& cost_scale) {
+  const auto holds = [](const FixedPoint& scale) {  // in one double, and one T
+    return std::abs(scale.shift) < 1000 && std::isnormal(static_cast<T>(least_whole<T>(scale)));
+  };
+  return sizeof(T) == 4 && holds(value_scale) && holds(cost_scale);
+}
+
+namespace {
+
+// One bracket's share of a reading.
+template <class T>
+struct Reading {
+  const PassJob<T>& job;
+  PassMemory& memory;
+  SweepJob<T> sweep;
+  WalkJob<T> walk;
+  PassResult out;
+  std::atomic<bool> closed_user{false};
+
+  Reading(const PassJob<T>& asked, PassMemory& own, std::size_t chunks) : job(asked), memory(own) {
+    WholeNumbers<T> whole;
+    if (job.whole) {
+      const auto least = [](const FixedPoint& scale) { return static_cast<T>(least_whole<T>(scale)); };
+      whole = {true, least(job.value_scale), least(job.cost_scale)};
+    }
+    sweep = {job.instance, {}, job.value_scale, job.cost_scale, whole, job.guess != nullptr, job.choice};
+    if (!job.everybody) {
+      place(job.bracket, sweep.ends);
+      sweep.ends.doubt_low = doubt<T>(std::fabs(sweep.ends.low), job.value_scale, job.cost_scale);
+      sweep.ends.doubt_high = doubt<T>(sweep.ends.high, job.value_scale, job.cost_scale);
+    }
+    walk = walk_job(job.instance, job.value_scale, job.cost_scale, walked(job));
+    walk.whole = whole;
+    const int to_fixed = job.value_scale.shift - job.cost_scale.shift;
+    out.map = SlopeBuckets::between(std::ldexp(job.bracket.low, to_fixed), std::ldexp(job.bracket.high, to_fixed),
+                                    job.buckets);
+    out.buckets.resize(static_cast<std::size_t>(job.buckets));
+    memory.parts.resize(chunks);
+    for (auto& part : memory.parts) part.clear();
+  }
+
+  // Settles who can be of the users [begin, end), and keeps the others in mind. False if they cannot be counted; see
+  // PassResult::usable.
+  bool settle(std::int64_t begin, std::int64_t end, const T* value_columns, const T* cost_columns, void* scratch,
+              PassWorker& worker, Largest& seen) {
+    Open* open = worker.open.data() + worker.waiting;
+    if (job.everybody) {
+      for (std::int64_t i = begin; i < end; ++i) open[i - begin] = {static_cast<std::int32_t>(i), -1};
+      worker.waiting += end - begin;
+    } else {
+      SweepJob<T> some = sweep;
+      some.value_columns = value_columns;
+      some.cost_columns = cost_columns;
+      some.scratch = scratch;
+      worker.waiting += solver_kernels<T>().sweep(some, begin, end, worker.before, open, seen);
+    }
+    return !job.guess || (seen.finite && seen.value <= job.guess->value && seen.cost <= job.guess->cost);
+  }
+
+  // Walks the others.
+  void walk_open(Lister& lister, PassWorker& worker) {
+    worker.users += worker.waiting;
+    lister.walk(walk, worker.open.data(), worker.waiting,
+                [&](const Open* users, std::int64_t n, const WalkRun& run, std::int64_t edges) {
+                  take(run, edges, users, n, 1, out.map, job.choice, worker);
+                  if (run.closed_user) closed_user = true;
+                });
+    worker.waiting = 0;
+  }
+};
+
+// From so many brackets on, transposing a block once pays.
+constexpr std::size_t kWorthColumns = 3;
+
+// Users transposed at a time: they stay in the nearest cache while every bracket has its turn.
+constexpr std::int64_t kTransposed = 256;
+
+}  // namespace
+
+template <class T>
+std::vector<PassResult> run_passes(const std::vector<PassJob<T>>& jobs, const std::vector<PassMemory*>& memories) {
+  const InstanceView<T>& in = jobs[0].instance;
+  const auto chunks = static_cast<std::size_t>(parts_of(in.users));
+  std::deque<Reading<T>> readings;
+  for (std::size_t b = 0; b < jobs.size(); ++b) readings.emplace_back(jobs[b], *memories[b], chunks);
+  const bool scan = jobs[0].guess != nullptr;
+  const bool columns = jobs.size() >= kWorthColumns && !jobs[0].everybody && in.offsets == nullptr;
+  const std::int64_t step = columns ? kTransposed : kBlock;
+  const std::size_t cells = static_cast<std::size_t>(step) * static_cast<std::size_t>(in.items);
+  std::vector<Largest> largest(scan ? chunks : 0);
+  std::atomic<bool> usable{true};
+  for_chunks(in.users, kChunk, jobs[0].threads, [&](std::int64_t k, std::int64_t begin, std::int64_t end) {
+    std::deque<Lender<PassWorker>::Loan> workers;
+    for (Reading<T>& each : readings) {
+      PassWorker& worker = *workers.emplace_back(each.memory.workers);
+      worker.open.resize(kBlock);
+      worker.buckets.resize(each.out.buckets.size());
+      worker.listed.clear();
+    }
+    PassWorker& first = *workers.front();
+    first.lister.prepare(in.items);
+    T* value = columns ? static_cast<T*>(first.columns.room(2 * cells * sizeof(T))) : nullptr;
+    T* cost = columns ? value + cells : nullptr;
+    const std::size_t bytes = gather_scratch(in);
+    void* scratch = bytes > 0 ? first.gathered.room(bytes) : nullptr;
+    Largest ignored, &seen = scan ? largest[static_cast<std::size_t>(k)] : ignored;
+    for (std::int64_t at = begin; at < end && usable; at += kBlock) {
+      const std::int64_t stop = std::min(end, at + kBlock);
+      for (std::int64_t some = at; some < stop; some += step) {
+        const std::int64_t last = std::min(stop, some + step);
+        if (columns) solver_kernels<T>().columns(in, some, last, value, cost, scratch);
+        for (std::size_t b = 0; b < readings.size(); ++b)
+          if (!readings[b].settle(some, last, value, cost, scratch, *workers[b], seen)) usable = false;
+      }
+      for (std::size_t b = 0; b < readings.size() && usable; ++b) readings[b].walk_open(first.lister, *workers[b]);
+    }
+    for (std::size_t b = 0; b < readings.size(); ++b)
+      readings[b].memory.parts[static_cast<std::size_t>(k)] = workers[b]->listed;
+  });
+
+  std::vector<PassResult> out;
+  for (Reading<T>& each : readings) {
+    collect(each.memory, each.out);
+    each.out.usable = usable;
+    each.out.closed_user = each.closed_user;
+    for (const Largest& some : largest) each.out.largest.join(some);
+    out.push_back(std::move(each.out));
+  }
+  return out;
+}
+
+template <class T>
+void complete(const PassJob<T>& job, const FixedPoint& value_scale, const FixedPoint& cost_scale, PassResult& result,
+              PassMemory& memory) {
+  const int128 value = int128{1} << (value_scale.shift - job.value_scale.shift);
+  const int128 cost = int128{1} << (cost_scale.shift - job.cost_scale.shift);
+  const auto finer = [&](Totals& totals) {
+    totals.value *= value;
+    totals.cost *= cost;
+  };
+  finer(result.before);
+  for (Bucket& bucket : result.buckets) finer(bucket.totals);
+
+  const std::vector<Open> users = std::move(result.put_off);
+  result.put_off.clear();
+  if (users.empty()) return;
+  WalkJob<T> walk = walk_job(job.instance, value_scale, cost_scale, walked(job));
+  walk.scattered = true;
+  const double moved = static_cast<double>(cost) / static_cast<double>(value);
+  const auto first = memory.parts.size(), count = users.size();
+  memory.parts.resize(first + (count + kBlock - 1) / kBlock);
+  std::atomic<bool> closed_user{false};
+  for_chunks(static_cast<std::int64_t>(count), kBlock, job.threads,
+             [&](std::int64_t k, std::int64_t begin, std::int64_t end) {
+               Lender<PassWorker>::Loan worker(memory.workers);
+               worker->lister.prepare(job.instance.items);
+               worker->buckets.resize(result.buckets.size());
+               worker->listed.clear();
+               worker->lister.walk(walk, users.data() + begin, end - begin,
+                                   [&](const Open* some, std::int64_t n, const WalkRun& run, std::int64_t edges) {
+                                     take(run, edges, some, n, moved, result.map, job.choice, *worker);
+                                     if (run.closed_user) closed_user = true;
+                                   });
+               memory.parts[first + static_cast<std::size_t>(k)] = worker->listed;
+             });
+  result.closed_user |= closed_user;
+  collect(memory, result);
+}
+
+template bool can_sweep<float>(const Bracket&);
+template bool can_sweep<double>(const Bracket&);
+template bool can_count_whole<float>(const FixedPoint&, const FixedPoint&);
+template bool can_count_whole<double>(const FixedPoint&, const FixedPoint&);
+template std::vector<PassResult> run_passes(const std::vector<PassJob<float>>&, const std::vector<PassMemory*>&);
+template std::vector<PassResult> run_passes(const std::vector<PassJob<double>>&, const std::vector<PassMemory*>&);
+template void complete(const PassJob<float>&, const FixedPoint&, const FixedPoint&, PassResult&, PassMemory&);
+template void complete(const PassJob<double>&, const FixedPoint&, const FixedPoint&, PassResult&, PassMemory&);
+
+}  // namespace bidfcl

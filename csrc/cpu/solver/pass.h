@@ -1,0 +1,92 @@
+// One reading of all users with a bracket: who is settled is added up, and of the others the hull edges inside the
+// bracket are kept, and counted by slope.
+#pragma once
+
+#include <cmath>
+#include <vector>
+
+#include "../../core/buckets.h"
+#include "../../core/search.h"
+#include "../machine/lender.h"
+#include "kernels.h"
+#include "lister.h"
+
+namespace bidfcl {
+
+// An edge that is kept; its value and cost can be had from its row again. A user's stand in order of position.
+struct Listed {
+  double slope;  // in fixed-point units
+  std::int32_t user, position, start, stop;
+};
+
+struct Bucket {
+  Totals totals;
+  std::int64_t edges = 0;
+};
+
+// The scratch of one thread.
+struct PassWorker {
+  Lister lister;
+  AlignedMemory columns, gathered;
+  std::vector<Open> open;
+  std::vector<Listed> listed;
+  std::vector<Open> put_off;
+  std::vector<Bucket> buckets;
+  Totals before;
+  std::int64_t users = 0, waiting = 0;  // walked; to be walked, from the start of `open`
+};
+
+// Memory that one problem after the other can use.
+struct PassMemory {
+  Lender<PassWorker> workers;
+  std::vector<std::vector<Listed>> parts;
+  double near = std::nan("");  // the multiplier of the problem before: a guess for the next
+};
+
+struct PassResult {
+  Totals before;                // of everybody's choice at the bracket's high end
+  std::vector<Bucket> buckets;  // of the edges inside the bracket, by `map`
+  SlopeBuckets map;
+  std::int64_t open = 0;      // users with such edges, or too close to call in floating point
+  bool closed_user = false;   // some user has no open treatment
+  Largest largest;            // of all numbers, if the pass was to scan as well
+  bool usable = true;         // false: some number lies beyond the guess; nothing else above holds
+  std::vector<Open> put_off;  // users that nothing above knows of yet
+};
+
+// Whether there are numbers of type T that the scales make whole; see WholeNumbers.
+template <class T>
+bool can_count_whole(const FixedPoint& value_scale, const FixedPoint& cost_scale);
+
+template <class T>
+struct PassJob {
+  InstanceView<T> instance;
+  Bracket bracket;  // multipliers, in the data's own units
+  int buckets;
+  bool everybody;  // no sweep: all users are walked
+  FixedPoint value_scale, cost_scale;
+  bool whole;            // count in whole numbers, and put off who has others
+  const Largest* guess;  // null: no scan. Else what no magnitude may exceed
+  std::int32_t* choice;  // [N], written: everybody's choice at the high end
+  int threads;
+};
+
+// Whether a sweep can be had for this bracket in the row's own type.
+template <class T>
+bool can_sweep(const Bracket& bracket);
+
+// How many parts a list has, those for users put off aside.
+std::int64_t parts_of(std::int64_t users);
+
+// One reading for several brackets of one instance; the jobs differ in nothing but bracket and choice. The listed edges
+// are left in each one's memory.parts, those of a user together.
+template <class T>
+std::vector<PassResult> run_passes(const std::vector<PassJob<T>>& jobs, const std::vector<PassMemory*>& memories);
+
+// Turns a result that was counted in the units of `job` into the finer ones of the true scales, and walks whoever was
+// put off. Slopes of listed edges stay in the units of `job`.
+template <class T>
+void complete(const PassJob<T>& job, const FixedPoint& value_scale, const FixedPoint& cost_scale, PassResult& result,
+              PassMemory& memory);
+
+}  // namespace bidfcl
