@@ -9,6 +9,8 @@
 
 #include "../machine/for_rows.h"
 #include "edges.h"
+#include "narrow.h"
+#include "sample.h"
 
 namespace bidfcl {
 namespace {
@@ -48,6 +50,7 @@ void take(const WalkRun& run, std::int64_t edges, const Open* users, std::int64_
     bucket.totals.value += e->value;
     bucket.totals.cost += e->cost;
     ++bucket.edges;
+    worker.listed_cost += static_cast<double>(e->cost);
     worker.listed.push_back({slope, e->user, e->position, e->start, e->stop});
   }
 }
@@ -70,8 +73,8 @@ void collect(PassMemory& memory, PassResult& out) {
 }
 
 template <class T>
-Bracket walked(const PassJob<T>& job) {
-  return job.everybody ? Bracket{0, INFINITY} : job.bracket;
+Bracket walked(const PassJob<T>& job, const Bracket& bracket) {
+  return job.everybody ? Bracket{0, INFINITY} : bracket;
 }
 
 }  // namespace
@@ -111,19 +114,26 @@ struct Reading {
       whole = {true, least(job.value_scale), least(job.cost_scale)};
     }
     sweep = {job.instance, {}, job.value_scale, job.cost_scale, whole, job.guess != nullptr, job.choice};
-    if (!job.everybody) {
-      place(job.bracket, sweep.ends);
-      sweep.ends.doubt_low = doubt<T>(std::fabs(sweep.ends.low), job.value_scale, job.cost_scale);
-      sweep.ends.doubt_high = doubt<T>(sweep.ends.high, job.value_scale, job.cost_scale);
-    }
-    walk = walk_job(job.instance, job.value_scale, job.cost_scale, walked(job));
-    walk.whole = whole;
-    const int to_fixed = job.value_scale.shift - job.cost_scale.shift;
-    out.map = SlopeBuckets::between(std::ldexp(job.bracket.low, to_fixed), std::ldexp(job.bracket.high, to_fixed),
+    look_into(job.bracket);
+    out.map = SlopeBuckets::between(std::ldexp(job.bracket.low, to_fixed()), std::ldexp(job.bracket.high, to_fixed()),
                                     job.buckets);
     out.buckets.resize(static_cast<std::size_t>(job.buckets));
     memory.parts.resize(chunks);
     for (auto& part : memory.parts) part.clear();
+    spends.resize(chunks);
+  }
+
+  int to_fixed() const { return job.value_scale.shift - job.cost_scale.shift; }
+
+  void look_into(const Bracket& bracket) {
+    out.bracket = bracket;
+    if (!job.everybody) {
+      place(bracket, sweep.ends);
+      sweep.ends.doubt_low = doubt<T>(std::fabs(sweep.ends.low), job.value_scale, job.cost_scale);
+      sweep.ends.doubt_high = doubt<T>(sweep.ends.high, job.value_scale, job.cost_scale);
+    }
+    walk = walk_job(job.instance, job.value_scale, job.cost_scale, walked(job, bracket));
+    walk.whole = sweep.whole;
   }
 
   // Settles who can be of the users [begin, end), and keeps the others in mind. False if they cannot be counted; see
@@ -154,6 +164,70 @@ struct Reading {
                 });
     worker.waiting = 0;
   }
+
+  // Keeps what a worker has found in chunk k.
+  void keep(std::int64_t k, const PassWorker& worker) {
+    const auto at = static_cast<std::size_t>(k);
+    memory.parts[at] = worker.listed;
+    const double high = static_cast<double>(worker.before.cost - worker.at_start);
+    spends[at] = {high, high + worker.listed_cost};
+  }
+
+  // After `chunks` of all users: the bracket can be much narrower for the others. What those chunks have listed is cut
+  // down to it, as if it had been the bracket from the start.
+  void narrow_after(const std::vector<std::int64_t>& chunks) {
+    if (job.everybody || std::isnan(job.budget)) return;
+    collect(memory, out);
+    const double share = static_cast<double>(chunks.size() * kChunk) / static_cast<double>(job.instance.users);
+    std::vector<double> high, low;
+    for (const std::int64_t k : chunks) {
+      high.push_back(spends[static_cast<std::size_t>(k)].high);
+      low.push_back(spends[static_cast<std::size_t>(k)].low);
+    }
+    const BucketRange range = narrow(out.buckets, static_cast<double>(out.before.cost), share,
+                                     std::max(deviation(high, share), deviation(low, share)), job.budget, job.spare);
+    Bracket narrower = out.bracket;
+    const int count = static_cast<int>(out.buckets.size());
+    if (range.high < count) narrower.high = std::ldexp(out.map.floor(range.high), -to_fixed());
+    if (range.low > 0) narrower.low = std::ldexp(out.map.floor(range.low), -to_fixed());
+    if ((range.low == 0 && range.high == count) || !can_sweep<T>(narrower)) return;
+    for (const std::int64_t k : chunks)
+      if (!can_cut(memory.parts[static_cast<std::size_t>(k)], range)) return;
+    for (const std::int64_t k : chunks) cut(memory.parts[static_cast<std::size_t>(k)], range);
+    for (int b = 0; b < count; ++b) {
+      Bucket& bucket = out.buckets[static_cast<std::size_t>(b)];
+      if (b >= range.high) out.before.add(bucket.totals);
+      if (b >= range.high || b < range.low) bucket = {};
+    }
+    look_into(narrower);
+  }
+
+  // Rounded slopes may put a user's later edge above an earlier one: not across the new ends.
+  bool can_cut(const std::vector<Listed>& part, const BucketRange& range) const {
+    const auto place = [&](const Listed& e) {
+      const int bucket = out.map(e.slope);
+      return bucket >= range.high ? 2 : bucket >= range.low ? 1 : 0;
+    };
+    for (std::size_t i = 1; i < part.size(); ++i)
+      if (part[i].user == part[i - 1].user && place(part[i]) > place(part[i - 1])) return false;
+    return true;
+  }
+
+  void cut(std::vector<Listed>& part, const BucketRange& range) {
+    std::size_t kept = 0;
+    for (const Listed& e : part) {
+      const int bucket = out.map(e.slope);
+      if (bucket >= range.high) job.choice[e.user] = e.stop;
+      else if (bucket >= range.low) part[kept++] = e;
+    }
+    part.resize(kept);
+  }
+
+  // What a chunk's users spend at the two ends of the bracket, in units.
+  struct Spend {
+    double high, low;
+  };
+  std::vector<Spend> spends;
 };
 
 // From so many brackets on, transposing a block once pays.
@@ -176,13 +250,16 @@ std::vector<PassResult> run_passes(const std::vector<PassJob<T>>& jobs, const st
   const std::size_t cells = static_cast<std::size_t>(step) * static_cast<std::size_t>(in.items);
   std::vector<Largest> largest(scan ? chunks : 0);
   std::atomic<bool> usable{true};
-  for_chunks(in.users, kChunk, jobs[0].threads, [&](std::int64_t k, std::int64_t begin, std::int64_t end) {
+  const auto read = [&](std::int64_t k) {
+    const std::int64_t begin = k * kChunk, end = std::min(in.users, begin + kChunk);
     std::deque<Lender<PassWorker>::Loan> workers;
     for (Reading<T>& each : readings) {
       PassWorker& worker = *workers.emplace_back(each.memory.workers);
       worker.open.resize(kBlock);
       worker.buckets.resize(each.out.buckets.size());
       worker.listed.clear();
+      worker.listed_cost = 0;
+      worker.at_start = worker.before.cost;
     }
     PassWorker& first = *workers.front();
     first.lister.prepare(in.items);
@@ -201,9 +278,22 @@ std::vector<PassResult> run_passes(const std::vector<PassJob<T>>& jobs, const st
       }
       for (std::size_t b = 0; b < readings.size() && usable; ++b) readings[b].walk_open(first.lister, *workers[b]);
     }
-    for (std::size_t b = 0; b < readings.size(); ++b)
-      readings[b].memory.parts[static_cast<std::size_t>(k)] = workers[b]->listed;
-  });
+    for (std::size_t b = 0; b < readings.size(); ++b) readings[b].keep(k, *workers[b]);
+  };
+  const std::vector<std::int64_t> first = first_chunks(static_cast<std::int64_t>(chunks), in.users, kSample);
+  std::vector<std::int64_t> order = first;
+  std::vector<char> is_first(chunks, 0);
+  for (const std::int64_t k : first) is_first[static_cast<std::size_t>(k)] = 1;
+  for (std::size_t k = 0; k < chunks; ++k)
+    if (!is_first[k]) order.push_back(static_cast<std::int64_t>(k));
+  const auto some = [&](std::size_t from, std::size_t to) {
+    for_chunks(static_cast<std::int64_t>(to - from), 1, jobs[0].threads,
+               [&](std::int64_t i, std::int64_t, std::int64_t) { read(order[from + static_cast<std::size_t>(i)]); });
+  };
+  some(0, first.size());
+  if (!first.empty() && usable)
+    for (Reading<T>& each : readings) each.narrow_after(first);
+  some(first.size(), order.size());
 
   std::vector<PassResult> out;
   for (Reading<T>& each : readings) {
@@ -231,7 +321,7 @@ void complete(const PassJob<T>& job, const FixedPoint& value_scale, const FixedP
   const std::vector<Open> users = std::move(result.put_off);
   result.put_off.clear();
   if (users.empty()) return;
-  WalkJob<T> walk = walk_job(job.instance, value_scale, cost_scale, walked(job));
+  WalkJob<T> walk = walk_job(job.instance, value_scale, cost_scale, walked(job, result.bracket));
   walk.scattered = true;
   const double moved = static_cast<double>(cost) / static_cast<double>(value);
   const auto first = memory.parts.size(), count = users.size();

@@ -33,6 +33,8 @@ struct PassWorker {
   std::vector<Open> put_off;
   std::vector<Bucket> buckets;
   Totals before;
+  int128 at_start = 0;                  // `before` when the chunk began
+  double listed_cost = 0;               // of this chunk
   std::int64_t users = 0, waiting = 0;  // walked; to be walked, from the start of `open`
 };
 
@@ -44,7 +46,8 @@ struct PassMemory {
 };
 
 struct PassResult {
-  Totals before;                // of everybody's choice at the bracket's high end
+  Bracket bracket;              // what was asked, or inside it
+  Totals before;                // of everybody's choice at its high end
   std::vector<Bucket> buckets;  // of the edges inside the bracket, by `map`
   SlopeBuckets map;
   std::int64_t open = 0;      // users with such edges, or too close to call in floating point
@@ -67,6 +70,8 @@ struct PassJob {
   FixedPoint value_scale, cost_scale;
   bool whole;            // count in whole numbers, and put off who has others
   const Largest* guess;  // null: no scan. Else what no magnitude may exceed
+  double budget;         // in units of cost; NaN: the bracket must stay as it is
+  double spare;          // how many edges below λ* are wanted
   std::int32_t* choice;  // [N], written: everybody's choice at the high end
   int threads;
 };

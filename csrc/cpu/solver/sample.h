@@ -8,6 +8,8 @@
 
 namespace bidfcl {
 
+constexpr std::int64_t kSample = 8192;  // users that a bracket is read off
+
 // Some rows side by side, in memory of its own unless they lie so already; closed treatments never win. Rows of unlike
 // length are filled up with repetitions; the longest few are thinned out.
 template <class T>

@@ -92,7 +92,7 @@ void Solver<T>::search_on(double warm_start) {
     asked = propose(tries_ == 0 ? warm_start : std::nan(""));
     if (!can_sweep<T>(asked)) break;
     PassResult result;
-    if (pass(asked, false, result) && settle(asked, result)) return;
+    if (pass(asked, false, result) && settle(result)) return;
   }
   if (guessing_) survey_now();
   if (!survey_.largest.finite) {
@@ -104,16 +104,16 @@ void Solver<T>::search_on(double warm_start) {
 
 // After a pass: true if that is the end.
 template <class T>
-bool Solver<T>::settle(const Bracket& asked, PassResult& result) {
+bool Solver<T>::settle(PassResult& result) {
   if (result.closed_user) {
     out_.status = kNoOpenTreatment;
     return true;
   }
   int128 listed = 0;
   for (const Bucket& b : result.buckets) listed += b.totals.cost;
-  const Verdict verdict = search_.tell(asked, result.before.cost + listed, result.before.cost);
+  const Verdict verdict = search_.tell(result.bracket, result.before.cost + listed, result.before.cost);
   if (verdict == Verdict::kInside) {
-    if (finish(result, asked)) return true;
+    if (finish(result, result.bracket)) return true;
     spare_ *= 8;  // too little below λ* for `fill`
     ++widened_;
   } else if (tries_ > 0) {
@@ -156,7 +156,7 @@ std::vector<Solution> Solver<T>::run_together(std::vector<Solver>& solvers, cons
     const auto k = static_cast<std::size_t>(at);
     Solver& each = solvers[who[k]];
     each.threads_ = 1;  // they are side by side already
-    done[who[k]] = each.complete(jobs[k], results[k]) && each.settle(jobs[k].bracket, results[k]);
+    done[who[k]] = each.complete(jobs[k], results[k]) && each.settle(results[k]);
     each.threads_ = threads;
     ++each.tries_;
     std::vector<std::vector<Listed>>().swap(each.memory_.parts);
@@ -188,12 +188,17 @@ const Sample<T>& Solver<T>::sample(std::int64_t most) {
   return *sample_;
 }
 
+// How many edges below λ* a bracket should have.
+template <class T>
+double Solver<T>::spare() const {
+  return fill_ ? 1.25 * kFillWindow * static_cast<double>(spare_) : 1;
+}
+
 // A bracket around λ*, read off a sample (or off a multiplier that the caller trusts).
 template <class T>
 Bracket Solver<T>::propose(double warm_start) {
   if (is_warm(warm_start, instance_.users)) return {warm_start * (1 - 1.0 / 64), warm_start * (1 + 1.0 / 64)};
-  const double spare = fill_ ? 1.25 * kFillWindow * static_cast<double>(spare_) : 1;
-  return sample().bracket(search_, budget_asked_, scales_.cost.nearest(search_.spend_at_anchor), deviations_, spare,
+  return sample().bracket(search_, budget_asked_, scales_.cost.nearest(search_.spend_at_anchor), deviations_, spare(),
                           std::isnan(warm_start) ? memory_.near : warm_start);
 }
 
@@ -201,9 +206,20 @@ template <class T>
 PassJob<T> Solver<T>::pass_job(const Bracket& bracket, bool everybody) {
   out_.rows_read += instance_.users;
   ++out_.sweeps;
-  return {instance_,       bracket,        buckets_, everybody,
-          counting_.value, counting_.cost, whole_,   guessing_ ? &guess_ : nullptr,
-          choice_,         threads_};
+  PassJob<T> job{};
+  job.instance = instance_;
+  job.bracket = bracket;
+  job.buckets = buckets_;
+  job.everybody = everybody;
+  job.value_scale = counting_.value;
+  job.cost_scale = counting_.cost;
+  job.whole = whole_;
+  job.guess = guessing_ ? &guess_ : nullptr;
+  job.budget = std::ldexp(budget_asked_, counting_.cost.shift);
+  job.spare = spare();
+  job.choice = choice_;
+  job.threads = threads_;
+  return job;
 }
 
 template <class T>

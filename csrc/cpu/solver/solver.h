@@ -19,8 +19,6 @@ struct Solution {
   std::int64_t rows_read, sweeps, active;
 };
 
-constexpr std::int64_t kSample = 8192;  // users that a bracket is read off
-
 // The scales of values and costs.
 struct Scales {
   FixedPoint value{}, cost{};
@@ -49,11 +47,12 @@ class Solver {
   void survey_now();
   void count_coarsely(const Largest& largest);
   const Sample<T>& sample(std::int64_t most = kSample);
+  double spare() const;
   Bracket propose(double warm_start);
   PassJob<T> pass_job(const Bracket& bracket, bool everybody);
   bool pass(const Bracket& bracket, bool everybody, PassResult& out);
   bool complete(const PassJob<T>& job, PassResult& out);
-  bool settle(const Bracket& asked, PassResult& result);
+  bool settle(PassResult& result);
   void search_on(double warm_start);
   struct Ties {
     int bucket;
