@@ -138,6 +138,14 @@ constexpr int kProbes = 8;
 struct ProbeTotals {
   double spend[kProbes] = {}, squares[kProbes] = {};
   std::int64_t moved[kProbes] = {};
+
+  void add(const ProbeTotals& other) {
+    for (int k = 0; k < kProbes; ++k) {
+      spend[k] += other.spend[k];
+      squares[k] += other.squares[k];
+      moved[k] += other.moved[k];
+    }
+  }
 };
 
 // The kernels of one instruction set. Over the users [begin, end): `sweep` adds up the settled ones and returns how

@@ -291,14 +291,20 @@ std::vector<PassResult> run_passes(const std::vector<PassJob<T>>& jobs, const st
                [&](std::int64_t i, std::int64_t, std::int64_t) { read(order[from + static_cast<std::size_t>(i)]); });
   };
   some(0, first.size());
-  if (!first.empty() && usable)
-    for (Reading<T>& each : readings) each.narrow_after(first);
-  some(first.size(), order.size());
+  bool hopeless = !first.empty() && usable;
+  if (hopeless)
+    for (Reading<T>& each : readings) {
+      each.narrow_after(first);
+      hopeless &= each.out.hopeless;
+    }
+  if (!hopeless) some(first.size(), order.size());
 
   std::vector<PassResult> out;
   for (Reading<T>& each : readings) {
     collect(each.memory, each.out);
     each.out.usable = usable;
+    each.out.hopeless = hopeless;
+    each.out.rows = hopeless ? static_cast<std::int64_t>(first.size()) * kChunk : in.users;
     each.out.closed_user = each.closed_user;
     for (const Largest& some : largest) each.out.largest.join(some);
     out.push_back(std::move(each.out));

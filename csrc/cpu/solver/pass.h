@@ -54,6 +54,8 @@ struct PassResult {
   bool closed_user = false;   // some user has no open treatment
   Largest largest;            // of all numbers, if the pass was to scan as well
   bool usable = true;         // false: some number lies beyond the guess; nothing else above holds
+  bool hopeless = false;      // the first chunks show that the bracket misses: nobody else was read, and nothing holds
+  std::int64_t rows = 0;      // users read
   std::vector<Open> put_off;  // users that nothing above knows of yet
 };
 

@@ -34,6 +34,8 @@ constexpr std::int64_t kFewest = 64;      // users, though they take more
 
 constexpr std::int64_t kPart = 8192;  // rows that the first rounds look at
 constexpr int kWidest = 21;           // powers of two to each side, where nothing is known
+constexpr double kNear = 1.5;         // how far a guess may be off
+constexpr double kNearAll = 8;        // and one that everybody is asked about: it need not be a good one
 constexpr int kRounds = 8;
 
 // Multipliers from low to high, in equal ratios.
@@ -70,13 +72,11 @@ void Sample<T>::choose_width(const InstanceView<T>& in) {
 
 template <class T>
 Sample<T>::Sample(const InstanceView<T>& in, std::int64_t size, int threads)
-    : value_(in.values()), cost_(in.costs()), items_(in.items) {
+    : value_(in.values()), cost_(in.costs()), items_(in.items), threads_(threads) {
   choose_size(size, in.users);
   if (in.offsets != nullptr) choose_width(in);
   size = rows_;
-  const bool side_by_side =
-      in.offsets == nullptr && in.is_plain() && in.value_row == in.items && in.cost_row == in.items;
-  if (size == in.users && side_by_side) return;
+  if (size == in.users && lies_side_by_side(in)) return;
   const std::size_t cells = static_cast<std::size_t>(size) * static_cast<std::size_t>(items_);
   memory_.resize(2 * cells);
   value_ = memory_.data();
@@ -103,14 +103,21 @@ template <class T>
 ProbeTotals Sample<T>::probe(const double* multipliers, std::int64_t rows) const {
   T own[kProbes];
   for (int k = 0; k < kProbes; ++k) own[k] = static_cast<T>(multipliers[k]);
+  constexpr std::int64_t kChunk = 1 << 15;
+  std::vector<ProbeTotals> parts(static_cast<std::size_t>((rows + kChunk - 1) / kChunk));
+  for_chunks(rows, kChunk, threads_, [&](std::int64_t k, std::int64_t begin, std::int64_t end) {
+    solver_kernels<T>().probe(value_ + begin * items_, cost_ + begin * items_, end - begin, items_, own,
+                              parts[static_cast<std::size_t>(k)]);
+  });
   ProbeTotals out;
-  solver_kernels<T>().probe(value_, cost_, rows, items_, own, out);
+  for (const ProbeTotals& part : parts) out.add(part);
   return out;
 }
 
 // Narrows `range` round by round, by rows of which `part` holds so many; `wide`: all that is beyond it is possible too.
 template <class T>
-bool Sample<T>::narrow(const Wanted& wanted, std::int64_t rows, bool wide, Bracket& range) const {
+bool Sample<T>::narrow(const Wanted& wanted, std::int64_t rows, bool wide, Guess& guess) const {
+  Bracket& range = guess.range;
   const double n = static_cast<double>(rows), share = share_ * n / static_cast<double>(rows_);
   const double target = wanted.target * n / static_cast<double>(rows_);
   bool high_found = false, low_found = false;
@@ -148,21 +155,31 @@ bool Sample<T>::narrow(const Wanted& wanted, std::int64_t rows, bool wide, Brack
     // Another round costs a look at every row; what it can save is walks, which cost some eight looks each.
     std::int64_t open = 0;
     for (int k = std::max(low, 0); k < std::min(high, kProbes - 1); ++k) open += totals.moved[k];
-    const bool few = (static_cast<double>(open) - wanted.spare * share) * 8 < n * share;
+    guess.open = static_cast<double>(open) / n;
+    guess.doubt = deviation / std::fabs(totals.spend[at]);
+    const bool few = (static_cast<double>(open) - wanted.spare * share) * (share < 1 ? 8 : 32) < n * share;
     if (low_found && high_found && few) break;
     const double shrunk = std::log(range.high / range.low) / std::log(before.high / before.low);
     if (shrunk < 0.6) continue;
-    // What keeps the bracket wide is the sample's size now, not the grid: cut at the places in between.
+    if (rows == rows_ && share_ == 1) continue;
+    // What keeps the bracket wide is the sample's size now, not the grid: cut at the places in between, unless spend
+    // falls there in a leap, as it does where many users are alike.
     const auto cut = [&](int above, double spend) {
       const double rise = totals.spend[above] - totals.spend[above + 1];
       const double part = rise > 0 ? (totals.spend[above] - spend) / rise : 1;
       return multipliers[above] + std::fmin(1.0, std::fmax(0.0, part)) * (multipliers[above + 1] - multipliers[above]);
     };
-    if (high > 0 && high < kProbes) range.high = cut(high - 1, target - deviation);
-    if (low >= 0 && low + 1 < kProbes && totals.spend[low + 1] < target + deviation) {
-      const double sharper = cut(low, target + deviation);
-      if (static_cast<double>(moved - totals.moved[low]) >= wanted.spare * share) range.low = sharper;
-    }
+    Bracket sharper = range;
+    if (high > 0 && high < kProbes) sharper.high = cut(high - 1, target - deviation);
+    if (low >= 0 && low + 1 < kProbes && totals.spend[low + 1] < target + deviation &&
+        static_cast<double>(moved - totals.moved[low]) >= wanted.spare * share)
+      sharper.low = cut(low, target + deviation);
+    if (!(sharper.low < sharper.high)) break;
+    double ends[kProbes];
+    grid(sharper, ends);
+    const ProbeTotals there = probe(ends, rows);
+    if (there.spend[kProbes - 1] <= target - 0.8 * deviation) range.high = sharper.high;
+    if (there.spend[0] >= target + 0.8 * deviation) range.low = sharper.low;
     break;
   }
   if (!low_found && wide) range.low = 0;
@@ -170,29 +187,31 @@ bool Sample<T>::narrow(const Wanted& wanted, std::int64_t rows, bool wide, Brack
 }
 
 template <class T>
-Bracket Sample<T>::bracket(const Search& search, double budget, double spent, double deviations, double spare,
-                           double near) const {
+Guess Sample<T>::bracket(const Search& search, double budget, double spent, double deviations, double spare,
+                         double near) const {
   Wanted wanted{budget * share_, deviations, spare};
   if (search.anchored) {  // the truth is known at one place: the sample has to bridge only the way from there
     double anchor[kProbes];
     std::fill_n(anchor, kProbes, search.anchor);
     wanted.target += probe(anchor, rows_).spend[0] - spent * share_;
   }
-  Bracket range{near / 1.5, near * 1.5};
-  if (!(near > 0 && std::isfinite(near) && narrow(wanted, part_, false, range))) {
+  const double reach = share_ < 1 ? kNear : kNearAll;
+  Guess guess{{near / reach, near * reach}};
+  Bracket& range = guess.range;
+  if (!(near > 0 && std::isfinite(near) && narrow(wanted, part_, false, guess))) {
     const double typical = typical_slope();
-    if (!(typical > 0) || !std::isfinite(typical)) return {0, INFINITY};
+    if (!(typical > 0) || !std::isfinite(typical)) return {{0, INFINITY}};
     range = {std::ldexp(typical, -kWidest), std::ldexp(typical, kWidest)};
-    if (!narrow(wanted, part_, true, range)) return {0, INFINITY};
+    if (!narrow(wanted, part_, true, guess)) return {{0, INFINITY}};
   }
   if (part_ < rows_ && range.low > 0) {  // the others only sharpen what a part has found
-    Bracket sharper = range;
-    if (narrow(wanted, rows_, false, sharper)) range = sharper;
+    Guess sharper = guess;
+    if (narrow(wanted, rows_, false, sharper)) guess = sharper;
   }
   if (!(range.high < search.outer.high)) range.high = search.outer.high;
   if (!(range.high > search.outer.low)) range.high = search.outer.low * (1 + 1.0 / 16);
   if (!(range.low < range.high)) range.low = range.high * (1 - 1.0 / 16);
-  return range;
+  return guess;
 }
 
 // A ratio of typical numbers, to begin from.

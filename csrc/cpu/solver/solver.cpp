@@ -13,6 +13,7 @@ namespace {
 constexpr std::int64_t kAll = 2048;    // so few users are a sample all together
 constexpr std::int64_t kDirect = 256;  // so few users are all walked
 constexpr std::int64_t kWarm = 16384;  // among fewer users, a bracket a 64th wide may leave too few edges for `fill`
+constexpr std::int64_t kAskAll = 65536;
 constexpr std::int64_t kPartsAtOnce = 16;
 constexpr int kTries = 16;  // brackets; then everybody is walked
 
@@ -198,13 +199,29 @@ double Solver<T>::spare() const {
 template <class T>
 Bracket Solver<T>::propose(double warm_start) {
   if (is_warm(warm_start, instance_.users)) return {warm_start * (1 - 1.0 / 64), warm_start * (1 + 1.0 / 64)};
-  return sample().bracket(search_, budget_asked_, scales_.cost.nearest(search_.spend_at_anchor), deviations_, spare(),
-                          std::isnan(warm_start) ? memory_.near : warm_start);
+  const auto read_off = [&](const Sample<T>& rows, double near) {
+    return rows.bracket(search_, budget_asked_, scales_.cost.nearest(search_.spend_at_anchor), deviations_, spare(),
+                        near);
+  };
+  Guess guess = read_off(sample(), std::isnan(warm_start) ? memory_.near : warm_start);
+  // Where few users hold most of the money a sample says little: everybody is asked instead.
+  const bool vague = guess.open > 1.0 / 8 && guess.doubt > 0.08;
+  if ((vague || tries_ > 1) && instance_.users >= kAskAll && lies_side_by_side(instance_)) {
+    if (guessing_) survey_now();
+    const double near = std::sqrt(guess.range.low * guess.range.high);
+    guess = read_off(Sample<T>(instance_, instance_.users, threads_), near);
+    out_.rows_read += instance_.users;
+    asked_all_ = true;
+  }
+  if (tries_ > 0 && !can_sweep<T>(guess.range)) {  // step on from where it was missed
+    if (search_.outer.low > 0) guess.range = {search_.outer.low, 4 * search_.outer.low};
+    else if (std::isfinite(search_.outer.high)) guess.range = {search_.outer.high / 4, search_.outer.high};
+  }
+  return guess.range;
 }
 
 template <class T>
 PassJob<T> Solver<T>::pass_job(const Bracket& bracket, bool everybody) {
-  out_.rows_read += instance_.users;
   ++out_.sweeps;
   PassJob<T> job{};
   job.instance = instance_;
@@ -215,7 +232,8 @@ PassJob<T> Solver<T>::pass_job(const Bracket& bracket, bool everybody) {
   job.cost_scale = counting_.cost;
   job.whole = whole_;
   job.guess = guessing_ ? &guess_ : nullptr;
-  job.budget = std::ldexp(budget_asked_, counting_.cost.shift);
+  // What everybody was asked about, or a part has been wrong about before, no part shall narrow.
+  job.budget = asked_all_ || tries_ > 0 ? std::nan("") : std::ldexp(budget_asked_, counting_.cost.shift);
   job.spare = spare();
   job.choice = choice_;
   job.threads = threads_;
@@ -229,10 +247,16 @@ bool Solver<T>::pass(const Bracket& bracket, bool everybody, PassResult& out) {
   return complete(job, out);
 }
 
-// False if the pass was to scan as well and found larger numbers than it was prepared for; now those are known.
+// False if the bracket was given up; or if the pass was to scan as well and found larger numbers than it was prepared
+// for, and now those are known.
 template <class T>
 bool Solver<T>::complete(const PassJob<T>& job, PassResult& out) {
   out_.active = out.open;
+  out_.rows_read += out.rows;
+  if (out.hopeless) {
+    deviations_ *= 2;
+    return false;
+  }
   if (guessing_) {
     guessing_ = false;
     if (!out.usable) {
