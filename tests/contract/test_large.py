@@ -62,6 +62,13 @@ def _two_kinds(rng):
     return v, c
 
 
+def _kinds(rng, kinds=1500):
+    """Segments: whole rows repeat, in no order; some kinds are met once in a while, most often."""
+    v, c = _campaign(rng)
+    kind = np.minimum(rng.geometric(1 / 300, USERS), kinds)
+    return v[kind], c[kind]
+
+
 def _signed(rng):
     return rng.integers(-999, 1000, (USERS, 6)), rng.integers(-999, 1000, (USERS, 6))
 

@@ -46,10 +46,7 @@ void take(const WalkRun& run, std::int64_t edges, const Open* users, std::int64_
   }
   for (const Edge* e = run.edges; e != run.edges + edges; ++e) {
     const double slope = e->slope * moved;
-    Bucket& bucket = worker.buckets[static_cast<std::size_t>(map(slope))];
-    bucket.totals.value += e->value;
-    bucket.totals.cost += e->cost;
-    ++bucket.edges;
+    worker.buckets[static_cast<std::size_t>(map(slope))].add({e->value, e->cost}, 1);
     worker.listed_cost += static_cast<double>(e->cost);
     worker.listed.push_back({slope, e->user, e->position, e->start, e->stop});
   }
@@ -119,7 +116,7 @@ struct Reading {
                                     job.buckets);
     out.buckets.resize(static_cast<std::size_t>(job.buckets));
     memory.parts.resize(chunks);
-    for (auto& part : memory.parts) part.clear();
+    for (Part& part : memory.parts) part = {};
     spends.resize(chunks);
   }
 
@@ -154,9 +151,14 @@ struct Reading {
     return !job.guess || (seen.finite && seen.value <= job.guess->value && seen.cost <= job.guess->cost);
   }
 
-  // Walks the others.
+  // Walks the others, one of each kind.
   void walk_open(Lister& lister, PassWorker& worker) {
     worker.users += worker.waiting;
+    if (worker.alike.is_worth(job.instance, worker.waiting)) {
+      worker.waiting = worker.alike.sort_out(job.instance, worker.open.data(), worker.waiting);
+      for (std::int64_t i = 0; i < worker.waiting; ++i)
+        job.choice[worker.open[static_cast<std::size_t>(i)].user] = kPutOff;
+    }
     lister.walk(walk, worker.open.data(), worker.waiting,
                 [&](const Open* users, std::int64_t n, const WalkRun& run, std::int64_t edges) {
                   take(run, edges, users, n, 1, out.map, job.choice, worker);
@@ -165,10 +167,50 @@ struct Reading {
     worker.waiting = 0;
   }
 
+  // What was found of one of a kind holds for its twins.
+  std::vector<Kind> settle_twins(PassWorker& worker) {
+    std::vector<Kind> kinds = worker.alike.take();
+    if (kinds.empty()) return kinds;
+    for (std::size_t k = 0, end; k < worker.listed.size(); k = end) {
+      const std::int32_t user = worker.listed[k].user;
+      for (end = k + 1; end < worker.listed.size() && worker.listed[end].user == user;) ++end;
+      const auto kind = std::lower_bound(kinds.begin(), kinds.end(), user,
+                                         [](const Kind& each, std::int32_t own) { return each.user < own; });
+      if (kind == kinds.end() || kind->user != user) continue;
+      kind->first = k;
+      kind->last = end;
+    }
+    for (const Kind& kind : kinds) {
+      const auto twins = static_cast<std::int64_t>(kind.twins.size());
+      const std::int32_t at = job.choice[kind.user];
+      if (at == kPutOff) {
+        for (const std::int32_t user : kind.twins) worker.put_off.push_back({user, -1});
+        continue;
+      }
+      for (const std::int32_t user : kind.twins) job.choice[user] = at;
+      const RowView<T> row = job.instance.row(kind.user);
+      const auto at_treatment = [&](int j) {
+        return Totals{job.value_scale(row.value_at(j)), job.cost_scale(row.cost_at(j))};
+      };
+      const Totals chosen = at_treatment(at);
+      worker.before.value += chosen.value * twins;
+      worker.before.cost += chosen.cost * twins;
+      for (std::size_t k = kind.first; k < kind.last; ++k) {
+        const Listed& e = worker.listed[k];
+        const Totals from = at_treatment(e.start), to = at_treatment(e.stop);
+        const Totals edge{to.value - from.value, to.cost - from.cost};
+        worker.buckets[static_cast<std::size_t>(out.map(e.slope))].add(edge, twins);
+        worker.listed_cost += static_cast<double>(edge.cost) * static_cast<double>(twins);
+      }
+    }
+    return kinds;
+  }
+
   // Keeps what a worker has found in chunk k.
-  void keep(std::int64_t k, const PassWorker& worker) {
+  void keep(std::int64_t k, PassWorker& worker) {
     const auto at = static_cast<std::size_t>(k);
-    memory.parts[at] = worker.listed;
+    memory.parts[at].kinds = settle_twins(worker);
+    memory.parts[at].listed = worker.listed;
     const double high = static_cast<double>(worker.before.cost - worker.at_start);
     spends[at] = {high, high + worker.listed_cost};
   }
@@ -203,7 +245,8 @@ struct Reading {
   }
 
   // Rounded slopes may put a user's later edge above an earlier one: not across the new ends.
-  bool can_cut(const std::vector<Listed>& part, const BucketRange& range) const {
+  bool can_cut(const Part& whole, const BucketRange& range) const {
+    const std::vector<Listed>& part = whole.listed;
     const auto place = [&](const Listed& e) {
       const int bucket = out.map(e.slope);
       return bucket >= range.high ? 2 : bucket >= range.low ? 1 : 0;
@@ -213,14 +256,23 @@ struct Reading {
     return true;
   }
 
-  void cut(std::vector<Listed>& part, const BucketRange& range) {
-    std::size_t kept = 0;
-    for (const Listed& e : part) {
-      const int bucket = out.map(e.slope);
-      if (bucket >= range.high) job.choice[e.user] = e.stop;
-      else if (bucket >= range.low) part[kept++] = e;
+  void cut(Part& part, const BucketRange& range) {
+    part.each([&](const Listed& e, std::int32_t user) {
+      if (out.map(e.slope) >= range.high) job.choice[user] = e.stop;
+    });
+    std::vector<Listed>& listed = part.listed;
+    std::vector<std::size_t> kept(listed.size() + 1, 0);  // before each edge
+    for (std::size_t k = 0; k < listed.size(); ++k) {
+      const int bucket = out.map(listed[k].slope);
+      const bool keep = bucket >= range.low && bucket < range.high;
+      kept[k + 1] = kept[k] + (keep ? 1 : 0);
+      if (keep) listed[kept[k]] = listed[k];
     }
-    part.resize(kept);
+    listed.resize(kept.back());
+    for (Kind& kind : part.kinds) {
+      kind.first = kept[kind.first];
+      kind.last = kept[kind.last];
+    }
   }
 
   // What a chunk's users spend at the two ends of the bracket, in units.
@@ -258,6 +310,7 @@ std::vector<PassResult> run_passes(const std::vector<PassJob<T>>& jobs, const st
       worker.open.resize(kBlock);
       worker.buckets.resize(each.out.buckets.size());
       worker.listed.clear();
+      worker.alike.clear();
       worker.listed_cost = 0;
       worker.at_start = worker.before.cost;
     }
@@ -344,7 +397,7 @@ void complete(const PassJob<T>& job, const FixedPoint& value_scale, const FixedP
                                      take(run, edges, some, n, moved, result.map, job.choice, *worker);
                                      if (run.closed_user) closed_user = true;
                                    });
-               memory.parts[first + static_cast<std::size_t>(k)] = worker->listed;
+               memory.parts[first + static_cast<std::size_t>(k)] = {worker->listed, {}};
              });
   result.closed_user |= closed_user;
   collect(memory, result);

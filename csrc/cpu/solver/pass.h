@@ -8,6 +8,7 @@
 #include "../../core/buckets.h"
 #include "../../core/search.h"
 #include "../machine/lender.h"
+#include "alike.h"
 #include "kernels.h"
 #include "lister.h"
 
@@ -22,6 +23,37 @@ struct Listed {
 struct Bucket {
   Totals totals;
   std::int64_t edges = 0;
+
+  void add(const Totals& edge, std::int64_t times) {
+    totals.value += edge.value * times;
+    totals.cost += edge.cost * times;
+    edges += times;
+  }
+};
+
+// What a chunk's users have listed.
+struct Part {
+  std::vector<Listed> listed;
+  std::vector<Kind> kinds;  // whose twins have the same edges
+
+  // see(edge, user) for every user's every edge; a user's in order of position. `edge.user` may be another with the
+  // same row.
+  template <class See>
+  void each(const See& see) const {
+    for (const Listed& e : listed) see(e, e.user);
+    for (const Kind& kind : kinds)
+      for (std::size_t k = kind.first; k < kind.last; ++k)
+        for (const std::int32_t user : kind.twins) see(listed[k], user);
+  }
+
+  // The same, backwards.
+  template <class See>
+  void each_backwards(const See& see) const {
+    for (const Kind& kind : kinds)
+      for (std::size_t k = kind.last; k-- > kind.first;)
+        for (const std::int32_t user : kind.twins) see(listed[k], user);
+    for (auto e = listed.rbegin(); e != listed.rend(); ++e) see(*e, e->user);
+  }
 };
 
 // The scratch of one thread.
@@ -30,6 +62,7 @@ struct PassWorker {
   AlignedMemory columns, gathered;
   std::vector<Open> open;
   std::vector<Listed> listed;
+  Alike alike;
   std::vector<Open> put_off;
   std::vector<Bucket> buckets;
   Totals before;
@@ -41,7 +74,7 @@ struct PassWorker {
 // Memory that one problem after the other can use.
 struct PassMemory {
   Lender<PassWorker> workers;
-  std::vector<std::vector<Listed>> parts;
+  std::vector<Part> parts;
   double near = std::nan("");  // the multiplier of the problem before: a guess for the next
 };
 

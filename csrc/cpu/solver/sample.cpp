@@ -157,7 +157,7 @@ bool Sample<T>::narrow(const Wanted& wanted, std::int64_t rows, bool wide, Guess
     for (int k = std::max(low, 0); k < std::min(high, kProbes - 1); ++k) open += totals.moved[k];
     guess.open = static_cast<double>(open) / n;
     guess.doubt = deviation / std::fabs(totals.spend[at]);
-    const bool few = (static_cast<double>(open) - wanted.spare * share) * (share < 1 ? 8 : 32) < n * share;
+    const bool few = (static_cast<double>(open) - wanted.spare * share) * 8 < n * share;
     if (low_found && high_found && few) break;
     const double shrunk = std::log(range.high / range.low) / std::log(before.high / before.low);
     if (shrunk < 0.6) continue;

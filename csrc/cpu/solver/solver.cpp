@@ -160,7 +160,7 @@ std::vector<Solution> Solver<T>::run_together(std::vector<Solver>& solvers, cons
     done[who[k]] = each.complete(jobs[k], results[k]) && each.settle(results[k]);
     each.threads_ = threads;
     ++each.tries_;
-    std::vector<std::vector<Listed>>().swap(each.memory_.parts);
+    std::vector<Part>().swap(each.memory_.parts);
   });
   std::vector<Solution> out;
   for (std::size_t k = 0; k < solvers.size(); ++k) {
@@ -296,7 +296,7 @@ typename Solver<T>::Ties Solver<T>::ties(const PassResult& pass, int bucket, int
 
   const Listed* one = nullptr;
   for (std::size_t k = 0; k < parts && one == nullptr; ++k)
-    for (const Listed& e : memory_.parts[k])
+    for (const Listed& e : memory_.parts[k].listed)
       if (pass.map(e.slope) == bucket) {
         one = &e;
         break;
@@ -307,16 +307,21 @@ typename Solver<T>::Ties Solver<T>::ties(const PassResult& pass, int bucket, int
   std::atomic<bool> alike{true};
   for_chunks(static_cast<std::int64_t>(parts), kPartsAtOnce, threads_,
              [&](std::int64_t, std::int64_t begin, std::int64_t end) {
-               for (std::int64_t k = begin; k < end && alike; ++k)
-                 for (const Listed& listed : memory_.parts[static_cast<std::size_t>(k)]) {
-                   if (pass.map(listed.slope) != bucket) continue;
-                   const Edge e = exact(listed);
-                   if (compare_slopes(e.slope, e.value, e.cost, like.slope, like.value, like.cost) != 0) alike = false;
-                   Bucket& sum = sums[static_cast<std::size_t>(k)];
-                   sum.totals.value += e.value;
-                   sum.totals.cost += e.cost;
-                   ++sum.edges;
-                 }
+               for (std::int64_t k = begin; k < end && alike; ++k) {
+                 Bucket& sum = sums[static_cast<std::size_t>(k)];
+                 const Listed* last_seen = nullptr;
+                 Edge e{};
+                 memory_.parts[static_cast<std::size_t>(k)].each([&](const Listed& listed, std::int32_t) {
+                   if (pass.map(listed.slope) != bucket) return;
+                   if (&listed != last_seen) {
+                     last_seen = &listed;
+                     e = exact(listed);
+                     if (compare_slopes(e.slope, e.value, e.cost, like.slope, like.value, like.cost) != 0)
+                       alike = false;
+                   }
+                   sum.add({e.value, e.cost}, 1);
+                 });
+               }
              });
   if (!alike) return out;
   std::size_t first = 0;
@@ -371,12 +376,16 @@ bool Solver<T>::finish(const PassResult& pass, const Bracket& bracket) {
                  mine.clear();
                  for (std::int64_t k_part = begin; k_part < stop; ++k_part) {
                    const auto part = static_cast<std::size_t>(k_part);
-                   for (const Listed& e : memory_.parts[part]) {
+                   memory_.parts[part].each([&](const Listed& e, std::int32_t user) {
                      const int bucket = pass.map(e.slope);
                      const bool tie = bucket == tied.bucket;
-                     if (bucket > high || (tie && part < tied.first)) choice_[e.user] = e.stop;
-                     else if (bucket >= low && !(tie && part >= tied.last)) mine.push_back(exact(e));
-                   }
+                     if (bucket > high || (tie && part < tied.first)) {
+                       choice_[user] = e.stop;
+                     } else if (bucket >= low && !(tie && part >= tied.last)) {
+                       mine.push_back(exact(e));
+                       mine.back().user = user;
+                     }
+                   });
                  }
                });
     edges.clear();
@@ -398,8 +407,8 @@ bool Solver<T>::finish(const PassResult& pass, const Bracket& bracket) {
     if (clear_above && clear_below) break;
     high = clear_above || tied.found ? high : top;
     low = clear_below ? low : 0;
-    for (auto part = memory_.parts.rbegin(); part != memory_.parts.rend(); ++part)
-      for (auto e = part->rbegin(); e != part->rend(); ++e) choice_[e->user] = e->start;
+    for (const Part& part : memory_.parts)
+      part.each_backwards([&](const Listed& e, std::int32_t user) { choice_[user] = e.start; });
   }
 
   // Is everything that matters on the list?
