@@ -161,7 +161,7 @@ bool Sample<T>::narrow(const Wanted& wanted, std::int64_t rows, bool wide, Guess
     if (low_found && high_found && few) break;
     const double shrunk = std::log(range.high / range.low) / std::log(before.high / before.low);
     if (shrunk < 0.6) continue;
-    if (rows == rows_ && share_ == 1) continue;
+    if (share_ == 1 && rows == rows_) break;  // nothing is unknown: the spare edges keep it wide
     // What keeps the bracket wide is the sample's size now, not the grid: cut at the places in between, unless spend
     // falls there in a leap, as it does where many users are alike.
     const auto cut = [&](int above, double spend) {
