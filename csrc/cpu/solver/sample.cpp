@@ -195,7 +195,7 @@ Guess Sample<T>::bracket(const Search& search, double budget, double spent, doub
     std::fill_n(anchor, kProbes, search.anchor);
     wanted.target += probe(anchor, rows_).spend[0] - spent * share_;
   }
-  const double reach = share_ < 1 ? kNear : kNearAll;
+  const double reach = share_ < 1 || rows_ <= kPart ? kNear : kNearAll;
   Guess guess{{near / reach, near * reach}};
   Bracket& range = guess.range;
   if (!(near > 0 && std::isfinite(near) && narrow(wanted, part_, false, guess))) {

@@ -130,7 +130,7 @@ std::vector<Solution> Solver<T>::run_together(std::vector<Solver>& solvers, cons
   const int threads = solvers[0].threads_;
   std::vector<Bracket> asked(solvers.size(), Bracket{0, INFINITY});
   // A larger sample pays when many read it.
-  if (solvers[0].instance_.users > kDirect) solvers[0].sample(kSample * std::min<std::int64_t>(4, count));
+  if (solvers[0].instance_.users > kDirect) solvers[0].sample(kSample * std::min<std::int64_t>(2, count));
   const std::shared_ptr<const Sample<T>> shared = solvers[0].sample_;
   for_chunks(count, 1, threads, [&](std::int64_t k, std::int64_t, std::int64_t) {
     Solver& each = solvers[static_cast<std::size_t>(k)];
