@@ -2,11 +2,20 @@
 
 #include "capi.h"
 
-#include "cpu/arch.h"
+#include "cpu/machine/arch.h"
 
 namespace bidfcl {
 
-const char* arch_name() { return arch().name; }
+const char* arch_name() {
+  switch (arch()) {
+    case Arch::kAvx512:
+      return "avx512";
+    case Arch::kAvx2:
+      return "avx2";
+    default:
+      return "generic";
+  }
+}
 
 const char* compiler_name() {
 #if defined(__clang__)

@@ -11,7 +11,7 @@ from .._decisions import Decisions, Order
 from .._problems import Contested, FrontierResult, MckpResult, Problems
 from . import threads
 
-ONE_THREAD_BELOW = 1 << 16  # numbers: waking a thread costs more (kWorthThreads of csrc/cpu/losses.cpp)
+ONE_THREAD_BELOW = 1 << 16  # numbers: waking a thread costs more (kWorthThreads of csrc/cpu/losses/losses.cpp)
 
 
 def probe() -> str | None:

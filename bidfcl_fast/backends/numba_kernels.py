@@ -1071,7 +1071,7 @@ def exact(rows, value_scale, cost_scale, listed, user, edge):
     )
 
 
-# --- Selection and order (core/search.h, cpu/sort.h) ------------------------------------------------------------------
+# --- Selection and order (core/search.h, cpu/machine/sort.h) ------------------------------------------------------------------
 
 
 @inner

@@ -1,6 +1,6 @@
 """A network's curvature without a compiler: NumPy's BLAS for products of matrices, Numba for all that goes between.
 
-Tiles of rows go through all layers and back while they are in cache, as in C++ (csrc/cpu/mlp_tiles.h has the formulas);
+Tiles of rows go through all layers and back while they are in cache, as in C++ (csrc/cpu/curvature/mlp_tiles.h has the formulas);
 between two products of matrices stands one compiled loop.
 """
 

@@ -16,6 +16,7 @@ from oracles.same import FLOATS, bits
 import bidfcl_fast as bf
 
 USERS = 100_000
+MANY = 270_000  # so many that the first chunks read narrow the bracket for the others
 SHARES = (0.0, 1e-6, 0.01, 0.37, 0.9, 0.9999, 1.2)
 
 
@@ -61,6 +62,13 @@ def _two_kinds(rng):
     return v, c
 
 
+def _kinds(rng, kinds=1500):
+    """Segments: whole rows repeat, in no order; some kinds are met once in a while, most often."""
+    v, c = _campaign(rng)
+    kind = np.minimum(rng.geometric(1 / 300, USERS), kinds)
+    return v[kind], c[kind]
+
+
 def _signed(rng):
     return rng.integers(-999, 1000, (USERS, 6)), rng.integers(-999, 1000, (USERS, 6))
 
@@ -78,9 +86,40 @@ def _near_ties(rng):
     return np.column_stack([np.zeros(USERS, int), rng.integers(2**19 - 300, 2**19, USERS)]), c
 
 
+def _many(rng, users=MANY):
+    c = np.cumsum(rng.integers(0, 2000, (users, 3)), axis=1)
+    return np.cumsum(rng.integers(0, 9000, (users, 3)) // np.arange(1, 4), axis=1), c - c[:, :1]
+
+
+def _many_sorted(rng):
+    v, c = _many(rng)
+    order = np.argsort(-v[:, 2] / (1 + c[:, 2]))
+    return v[order], c[order]
+
+
+def _many_in_blocks(rng):
+    """Runs of 8,192 users that are nothing like the next: whichever are read first tell little of the others."""
+    v, c = _many(rng)
+    v[np.arange(MANY) // 8192 % 3 == 0] *= 7
+    return v, c
+
+
 KINDS = {
     make.__name__.strip("_").replace("_", " "): make
-    for make in (_campaign, _sorted_users, _period, _whales, _ties, _all_alike, _two_kinds, _signed, _one_rich_end)
+    for make in (
+        _campaign,
+        _sorted_users,
+        _period,
+        _whales,
+        _ties,
+        _all_alike,
+        _two_kinds,
+        _signed,
+        _one_rich_end,
+        _many,
+        _many_sorted,
+        _many_in_blocks,
+    )
 } | {"near ties": _near_ties}
 
 

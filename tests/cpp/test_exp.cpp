@@ -5,7 +5,7 @@
 #include <cstdio>
 #include <limits>
 
-#include "../../csrc/cpu/exp.h"
+#include "../../csrc/cpu/machine/exp.h"
 #include "check.h"
 
 namespace {

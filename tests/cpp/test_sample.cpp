@@ -1,8 +1,10 @@
 // Brackets read off a sample: they hold what they should nearly always, and say so when there is nothing to read.
 
-#include "../../csrc/cpu/kernels.cpp"
-#include "../../csrc/cpu/sample.cpp"
-#include "../../csrc/cpu/threads.cpp"
+#define BIDFCL_GENERIC_ONLY
+#include "../../csrc/cpu/machine/arch.cpp"
+#include "../../csrc/cpu/machine/threads.cpp"
+#include "../../csrc/cpu/solver/kernels.cpp"
+#include "../../csrc/cpu/solver/sample.cpp"
 
 #include <algorithm>
 #include <cmath>
@@ -13,8 +15,6 @@
 #include "check.h"
 
 using namespace bidfcl;
-
-const Arch& bidfcl::arch() { return generic::table; }
 
 namespace {
 
@@ -68,7 +68,7 @@ void brackets_hold_nearly_always() {
     CHECK(sample.size() == 2048);
     for (const double multiplier : {0.2, 0.7, 2.0}) {
       const double budget = instance.spend(multiplier);
-      const Bracket b = sample.bracket(Search{}, budget, 0, 3, 10, std::nan(""));
+      const Bracket b = sample.bracket(Search{}, budget, 0, 3, 10, std::nan("")).range;
       CHECK(b.low < b.high && std::isfinite(b.high));
       ++asked;
       held += instance.spend(b.high) <= budget && budget <= instance.spend(b.low);
@@ -84,7 +84,7 @@ void a_whole_sample_is_sharp() {
   const Sample<float> sample(instance.view(), 1000, 1);
   const double budget = instance.spend(0.5);
   for (const double near : {std::nan(""), 0.5, 0.52, 30.0, 1e-9, 0.0}) {
-    const Bracket b = sample.bracket(Search{}, budget, 0, 2.5, 0, near);
+    const Bracket b = sample.bracket(Search{}, budget, 0, 2.5, 0, near).range;
     CHECK(b.low <= 0.5 && 0.5 <= b.high * 1.001);
     CHECK(instance.spend(b.low) - instance.spend(b.high) < 0.08 * instance.spend(0));
   }
@@ -97,7 +97,7 @@ void what_is_known_already_counts() {
   Search search;
   search.budget = 0;
   search.tell({anchor * 0.99, anchor}, -2, -1);  // λ* is below 0.594
-  const Bracket b = sample.bracket(search, budget, instance.spend(search.anchor), 2.5, 10, std::nan(""));
+  const Bracket b = sample.bracket(search, budget, instance.spend(search.anchor), 2.5, 10, std::nan("")).range;
   CHECK(b.high <= search.outer.high);
   CHECK(b.low < 0.5 && 0.5 < b.high);
 }
@@ -105,13 +105,13 @@ void what_is_known_already_counts() {
 void budgets_beyond_the_data() {
   const Instance instance(5000, 5, 4);
   const Sample<float> sample(instance.view(), 2048, 1);
-  const Bracket none = sample.bracket(Search{}, -1e9, 0, 2.5, 10, std::nan(""));
+  const Bracket none = sample.bracket(Search{}, -1e9, 0, 2.5, 10, std::nan("")).range;
   CHECK(none.low == 0 && std::isinf(none.high));
-  const Bracket slack = sample.bracket(Search{}, 1e9, 0, 2.5, 10, std::nan(""));
+  const Bracket slack = sample.bracket(Search{}, 1e9, 0, 2.5, 10, std::nan("")).range;
   CHECK(slack.low == 0 && slack.high < 1e-3);
   Instance nothing(100, 5, 5);
   std::fill(nothing.cost.begin(), nothing.cost.end(), 0.0f);
-  const Bracket free = Sample<float>(nothing.view(), 100, 1).bracket(Search{}, 1, 0, 2.5, 10, std::nan(""));
+  const Bracket free = Sample<float>(nothing.view(), 100, 1).bracket(Search{}, 1, 0, 2.5, 10, std::nan("")).range;
   CHECK(free.low == 0 && std::isinf(free.high));
 }
 

@@ -1,13 +1,13 @@
 // The thread pool: every chunk once, exceptions, loops inside loops, many callers at once, and a fork.
 
-#include "../../csrc/cpu/threads.cpp"
+#include "../../csrc/cpu/machine/threads.cpp"
 
 #include <sys/wait.h>
 
 #include <stdexcept>
 #include <vector>
 
-#include "../../csrc/cpu/for_rows.h"
+#include "../../csrc/cpu/machine/for_rows.h"
 #include "check.h"
 
 using namespace bidfcl;

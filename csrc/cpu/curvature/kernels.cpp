@@ -1,0 +1,17 @@
+// One instruction set's table of curvature kernels. Compiled once for each.
+
+#include "kernels.h"
+#include "cg_update.h"
+#include "mlp_tiles.h"
+
+namespace bidfcl {
+namespace BIDFCL_ARCH {
+
+const Table<CurvatureKernels> curvature_table = {
+    {Lanes<float>::count, linearise_tile<float>, product_tile<float>, diagonal_tile<float>, cg_bend<float>,
+     cg_step<float>, cg_turn<float>},
+    {Lanes<double>::count, linearise_tile<double>, product_tile<double>, diagonal_tile<double>, cg_bend<double>,
+     cg_step<double>, cg_turn<double>}};
+
+}  // namespace BIDFCL_ARCH
+}  // namespace bidfcl

@@ -1,0 +1,80 @@
+// From the boundary's pointers and strides to one problem's view.
+#pragma once
+
+#include <algorithm>
+
+#include "../../capi.h"
+#include "../../core/views.h"
+
+namespace bidfcl {
+
+// Float64 is reckoned with as double, all else as float.
+inline bool is_double(const Problems& p) { return p.dtype == kFloat64; }
+
+inline Stored storage_of(const Problems& p) {
+  if (p.dtype == kFloat16) return Stored::kFloat16;
+  return p.dtype == kBFloat16 ? Stored::kBFloat16 : Stored::kOwn;
+}
+
+template <class T>
+InstanceView<T> ragged_instance_of(const Problems& p, std::int64_t b) {
+  const std::int64_t users = p.stop[b] - p.start[b];
+  const std::int64_t* offsets = p.offsets + p.start[b];
+  int longest = p.items;
+  if (users < p.users) {
+    longest = 1;
+    for (std::int64_t i = 0; i < users; ++i) longest = std::max(longest, static_cast<int>(offsets[i + 1] - offsets[i]));
+  }
+  return {cell_address<T>(p.value, b * p.value_stride[0], storage_of(p)),
+          cell_address<T>(p.cost, b * p.cost_stride[0], storage_of(p)),
+          p.open ? p.open + b * p.open_stride[0] : nullptr,
+          0,
+          p.value_stride[2],
+          0,
+          p.cost_stride[2],
+          0,
+          p.open_stride[2],
+          users,
+          longest,
+          offsets,
+          storage_of(p)};
+}
+
+template <class T>
+InstanceView<T> instance_of(const Problems& p, std::int64_t b) {
+  const std::int64_t first = p.start[b];
+  if (p.offsets != nullptr) return ragged_instance_of<T>(p, b);
+  return {cell_address<T>(p.value, b * p.value_stride[0] + first * p.value_stride[1], storage_of(p)),
+          cell_address<T>(p.cost, b * p.cost_stride[0] + first * p.cost_stride[1], storage_of(p)),
+          p.open ? p.open + b * p.open_stride[0] + first * p.open_stride[1] : nullptr,
+          p.value_stride[1],
+          p.value_stride[2],
+          p.cost_stride[1],
+          p.cost_stride[2],
+          p.open_stride[1],
+          p.open_stride[2],
+          p.stop[b] - first,
+          p.items,
+          nullptr,
+          storage_of(p)};
+}
+
+// Waking a thread costs more than reading this many numbers.
+constexpr std::int64_t kWorthThreads = 1 << 18;
+
+// Whether all problems are about the same users: they differ in their budget alone.
+inline bool is_one_instance(const Problems& p) {
+  const auto same = [&](const std::int64_t* x) {
+    return std::all_of(x, x + p.count, [&](std::int64_t y) { return y == x[0]; });
+  };
+  return p.value_stride[0] == 0 && p.cost_stride[0] == 0 && p.open_stride[0] == 0 && same(p.start) && same(p.stop);
+}
+
+// Of the largest problem.
+inline std::int64_t most_users(const Problems& p) {
+  std::int64_t users = 0;
+  for (std::int64_t b = 0; b < p.count; ++b) users = std::max(users, p.stop[b] - p.start[b]);
+  return users;
+}
+
+}  // namespace bidfcl

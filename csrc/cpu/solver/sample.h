@@ -1,0 +1,65 @@
+// Where to look: a bracket of multipliers, read off a sample of the users.
+#pragma once
+
+#include <vector>
+
+#include "../../core/search.h"
+#include "kernels.h"
+
+namespace bidfcl {
+
+constexpr std::int64_t kSample = 8192;  // users that a bracket is read off
+
+struct Guess {
+  Bracket range;
+  double open = 1;   // about how large a share of the users it leaves open
+  double doubt = 0;  // the margin allowed for what the sample does not know, over the spend
+};
+
+// Whether everybody's rows can be probed where they are.
+template <class T>
+bool lies_side_by_side(const InstanceView<T>& in) {
+  return in.offsets == nullptr && in.is_plain() && in.value_row == in.items && in.cost_row == in.items;
+}
+
+// Some rows side by side, in memory of its own unless they lie so already; closed treatments never win. Rows of unlike
+// length are filled up with repetitions; the longest few are thinned out.
+template <class T>
+class Sample {
+ public:
+  // `size` users spread over all of the instance; fewer if their rows are long and of unlike length.
+  Sample(const InstanceView<T>& instance, std::int64_t size, int threads);
+
+  double share() const { return share_; }
+  std::int64_t size() const { return rows_; }
+  // The largest magnitudes, unless treatments are closed.
+  Largest largest() const { return solver_kernels<T>().scan(view(), 0, rows_); }
+
+  // Whether nothing had to be copied: the rows are those of the instance.
+  bool in_place() const { return memory_.empty(); }
+
+  // A bracket that should hold the multiplier at which all users together spend `budget`, and below it `spare` edges
+  // of theirs. `deviations`: how many standard errors to each side; `spent`: the money spent at search.anchor; `near`:
+  // a guess, or NaN. {0, ∞} if there is no such bracket.
+  Guess bracket(const Search& search, double budget, double spent, double deviations, double spare, double near) const;
+
+ private:
+  void choose_size(std::int64_t size, std::int64_t users);
+  void choose_width(const InstanceView<T>& in);
+  InstanceView<T> view() const { return {value_, cost_, nullptr, items_, 1, items_, 1, 0, 0, rows_, items_, nullptr}; }
+  struct Wanted {
+    double target, deviations, spare;
+  };
+  ProbeTotals probe(const double* multipliers, std::int64_t rows) const;
+  bool narrow(const Wanted& wanted, std::int64_t rows, bool wide, Guess& guess) const;
+  double typical_slope() const;
+
+  std::vector<T> memory_;
+  const T* value_;
+  const T* cost_;
+  std::int64_t rows_, part_;
+  int items_, threads_;
+  double share_;
+};
+
+}  // namespace bidfcl

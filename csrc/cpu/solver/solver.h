@@ -1,0 +1,91 @@
+// The CPU's driver of the search: sample, pass, finish.
+#pragma once
+
+#include <cmath>
+#include <memory>
+#include <vector>
+
+#include "../../core/search.h"
+#include "kernels.h"
+#include "pass.h"
+#include "sample.h"
+#include "survey.h"
+
+namespace bidfcl {
+
+struct Solution {
+  int status;
+  double multiplier, value, spend, dual_bound, gap, least_budget, value_unit, cost_unit;
+  std::int64_t rows_read, sweeps, active;
+};
+
+// The scales of values and costs.
+struct Scales {
+  FixedPoint value{}, cost{};
+
+  static Scales of(const Largest& largest) {
+    return {FixedPoint::for_largest(largest.value), FixedPoint::for_largest(largest.cost)};
+  }
+};
+
+// One problem; `choice` [N] is written.
+template <class T>
+class Solver {
+ public:
+  Solver(const InstanceView<T>& instance, double budget, bool fill, int threads, std::int32_t* choice,
+         PassMemory& memory);
+
+  Solution run(double warm_start);
+
+  // Several budgets of one instance, whose first passes are one reading.
+  static std::vector<Solution> run_together(std::vector<Solver>& solvers, const Survey& survey,
+                                            const double* warm_starts);
+
+ private:
+  void know(const Survey& survey);
+  bool guess();
+  void survey_now();
+  void count_coarsely(const Largest& largest);
+  const Sample<T>& sample(std::int64_t most = kSample);
+  double spare() const;
+  Bracket propose(double warm_start);
+  PassJob<T> pass_job(const Bracket& bracket, bool everybody);
+  bool pass(const Bracket& bracket, bool everybody, PassResult& out);
+  bool complete(const PassJob<T>& job, PassResult& out);
+  bool settle(PassResult& result);
+  void search_on(double warm_start);
+  struct Ties {
+    int bucket;
+    std::size_t first, last;  // parts of the list; before `first` all is bought, from `last` on nothing
+    Totals bought;
+    bool found = false;
+    bool enough = false;  // for `fill`, without other buckets
+  };
+  Ties ties(const PassResult& pass, int bucket, int128 room, std::int64_t window) const;
+  bool finish(const PassResult& pass, const Bracket& bracket);
+  void list_everybody(const Bracket& hint);
+  void report(const Totals& plan, int128 bound, double multiplier);
+  Edge exact(const Listed& listed) const;
+
+  InstanceView<T> instance_;
+  double budget_asked_;
+  Survey survey_;
+  Largest guess_;
+  bool guessing_ = false, asked_all_ = false;
+  // The plan is defined in units of `scales_`. A pass may count in coarser ones.
+  Scales scales_, counting_;
+  bool whole_ = false;
+  Search search_;
+  int tries_ = 0, widened_ = 0;
+  int buckets_;
+  std::shared_ptr<const Sample<T>> sample_;
+  double deviations_ = kDeviations;
+  int spare_ = 1;  // how many times the room that `fill` needs
+  bool fill_;
+  int threads_;
+  std::int32_t* choice_;
+  PassMemory& memory_;
+  Solution out_{};
+};
+
+}  // namespace bidfcl
