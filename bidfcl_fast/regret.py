@@ -83,9 +83,8 @@ def regret(
     value, cost = (np.array(x) for x in zip(*found, strict=True))
     missed = 1 - (value - idle) / (best - idle)
     over = cost - limits
-    if np.ndim(budget) == 0:
-        missed, over = float(missed[0]), float(over[0])
-    return missed if spend == "true" else Overspent(missed, over)
+    answer = (missed, over) if np.ndim(budget) else (float(missed[0]), float(over[0]))
+    return answer[0] if spend == "true" else Overspent(*answer)
 
 
 class _Steps(NamedTuple):

@@ -120,7 +120,7 @@ def brute(value_hat, cost_hat, value, cost, budget, paid):
 @pytest.mark.parametrize("spend", ["true", "predicted"])
 @pytest.mark.parametrize("seed", range(8))
 def test_regret_is_that_of_trying_every_multiplier(seed, spend):
-    given = value_hat, cost_hat, value, cost = world(seed)
+    given = _, cost_hat, value, cost = world(seed)
     idle, least = value[:, 0].sum(), max(cost[:, 0].sum(), cost_hat.min(1).sum())
     budgets = least + np.array([0.3, 2.0, 6.0, 100.0])
     got = regret(*given, budgets, spend=spend)
@@ -183,7 +183,7 @@ def test_bootstrap_has_the_standard_error_of_a_mean():
 def test_bootstrap_of_policy_values_agrees_with_their_own_standard_errors():
     rng = np.random.default_rng(1)
     t = rng.integers(2, size=400)
-    table = trial(t, rng.random(400) + t, t * 1.0)
+    table = Table(np.zeros((400, 1)), t, rng.random(400) + t, t * 1.0, np.full(400, 0.5))
     plans = [np.zeros(400, int), (rng.random(400) < 0.5).astype(int)]
 
     def values(i):
