@@ -66,7 +66,8 @@ struct Columns {
   Pack<T>*value, *cost, *value_turn, *cost_turn;  // as read
   Pack<T>*share, *unit, *slope, *turn, *curve;    // of one multiplier
   Pack<T>*value_out, *cost_out;                   // summed over multipliers
-  T* tile;
+  T* tile;                                        // of rows read
+  Tile<T> value_rows, cost_rows;                  // of rows to be written
 };
 
 template <class T>
@@ -279,7 +280,8 @@ std::int64_t loss_rows(const LossJob<T>& job, std::int64_t begin, std::int64_t e
   for (Pack<T>** column : {&at.value, &at.cost, &at.share, &at.unit, &at.slope, &at.value_turn, &at.cost_turn, &at.turn,
                            &at.curve, &at.value_out, &at.cost_out})
     *column = cut.take<Pack<T>>(items + 4);
-  at.tile = reinterpret_cast<T*>(cut.take<Pack<T>>(items + 4));
+  for (T** tile : {&at.tile, &at.value_rows.cells, &at.cost_rows.cells})
+    *tile = reinterpret_cast<T*>(cut.take<Pack<T>>(items + 4));
 
   list_users(job, begin, end, listed);
   if (listed.astray > 0) return listed.astray;
@@ -317,10 +319,12 @@ std::int64_t loss_rows(const LossJob<T>& job, std::int64_t begin, std::int64_t e
       one.take(at, items, received, y, x, k == 0);
     }
     if constexpr (Order != LossOrder::kValue) {
-      store_rows<S, T>(job.value_out, who, job.stream, items, at.tile, at.value_out);
-      store_rows<S, T>(job.cost_out, who, job.stream, items, at.tile, at.cost_out);
+      store_rows<S, T>(job.value_out, who, job.stream, items, at.value_rows, at.value_out);
+      store_rows<S, T>(job.cost_out, who, job.stream, items, at.cost_rows, at.cost_out);
     }
   }
+  at.value_rows.send(items);
+  at.cost_rows.send(items);
   for (int k = 0; k < job.multipliers; ++k) sums[k].finish(totals + static_cast<std::int64_t>(k) * kLossTotals);
 #if defined(__SSE2__)
   if (job.stream) _mm_sfence();
