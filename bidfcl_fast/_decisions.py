@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import logging
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -67,6 +68,22 @@ def gap_rule(variant: str, temperature: Any, min_gap: Any, window: Any) -> Rule:
     bounds = [positive(name, x) for name, x in (("min_gap", min_gap), ("window", window)) if x is not None]
     family = Family.PIFD if variant == "paper" else Family.PIFD_EXACT
     return Rule(family, positive("temperature", temperature), bounds[0] if bounds else 0.0, window is not None)
+
+
+def price_range(bounds: Any) -> tuple[float, float]:
+    """The clamp on the price of money; none without bounds."""
+    if bounds is None:
+        return -math.inf, math.inf
+    low, high = map(float, bounds)
+    if not low <= high:
+        raise ValueError(f"price_bounds must be (low, high) with low <= high, got {bounds}")
+    return low, high
+
+
+def log_price(prices: list[float]) -> None:
+    logging.getLogger("bidfcl_fast.losses").warning(
+        "price of money %s: clamped, or nobody's soft decision moves; the multiplier counts as constant there", prices
+    )
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from . import ops
-from ._decisions import Family, Rule, Total, gap_rule, positive
+from ._decisions import Family, Rule, Total, gap_rule, log_price, positive, price_range
 from .autograd import FusedLoss, ImplicitLoss, PolicyLoss, apply
 
 __all__ = [
@@ -352,9 +352,7 @@ def _budgeted(
     mask, treatment, weight, outcome, cost_outcome, multiplier, _ = labels
     if cost_outcome is None:
         raise ValueError("multiplier_grad='implicit' needs cost_outcome, the observed cost")
-    low, high = (-math.inf, math.inf) if bounds is None else map(float, bounds)
-    if not low <= high:
-        raise ValueError(f"price_bounds must be (low, high) with low <= high, got {bounds}")
+    low, high = price_range(bounds)
     if centre:
         total = weight.sum(-1, keepdim=True)
         outcome, cost_outcome = (y - (weight * y).sum(-1, keepdim=True) / total for y in (outcome, cost_outcome))
@@ -367,10 +365,7 @@ def _budgeted(
 
 def _log(price: Tensor, held: Tensor) -> None:
     if bool(held.any()):
-        logger.warning(
-            "price of money %s: clamped, or nobody's soft decision moves; the multiplier counts as constant there",
-            price[held].tolist(),
-        )
+        log_price(price[held].tolist())
     if logger.isEnabledFor(logging.DEBUG):
         logger.debug("price of money %s", price.tolist())
 

@@ -83,6 +83,8 @@ class Exp(NamedTuple):
     bias: Any  # integers of the same width
     mantissa: Any
     long: bool  # all ten of q count, not five
+    one: Any
+    gone: Any  # what makes 2ⁿ exactly 0
 
 
 class Job(NamedTuple):
@@ -146,7 +148,8 @@ def exp_constants(dtype: Any) -> Exp:
     whole = np.int32 if dtype is np.float32 else np.int64
     numbers = [dtype(given[name]) for name in ("least", "shift", "log2_e", "ln2_high", "ln2_low")]
     codes = [whole(given[name]) for name in ("bias", "mantissa")]
-    return Exp(*numbers, np.array(given["q"], dtype), *codes, dtype is np.float64)
+    gone = dtype(given["shift"] - given["bias"])
+    return Exp(*numbers, np.array(given["q"], dtype), *codes, dtype is np.float64, dtype(1), gone)
 
 
 def scratch(items: int, dtype: Any) -> Scratch:
@@ -166,45 +169,42 @@ def cell(grid, b, i, j):
 
 @inner
 def exp_lanes(x, c, power, bits, out):
-    """out = eˣ for x ≤ 0, one row of W; exactly 0 below `least`."""
+    """out = eˣ for x ≤ 0, W of them; exactly 0 below `least`. `out` is other memory than x, or no vector code runs."""
     least, shift, log2_e, high, low = c.least, c.shift, c.log2_e, c.ln2_high, c.ln2_low
-    q0, q1, q2, q3, q4 = c.q[0], c.q[1], c.q[2], c.q[3], c.q[4]
-    one = q0 / q0
-    for l in range(W):
-        at = least if x[l] < least else x[l]
-        shifted = at * log2_e + shift
-        power[l] = shifted
+    q0, q1, q2, q3, q4, one, gone = c.q[0], c.q[1], c.q[2], c.q[3], c.q[4], c.one, c.gone
     if c.long:
         q5, q6, q7, q8, q9 = c.q[5], c.q[6], c.q[7], c.q[8], c.q[9]
         for l in range(W):
             at = least if x[l] < least else x[l]
-            n = power[l] - shift
+            shifted = at * log2_e + shift
+            n = shifted - shift
             r = at - n * high - n * low
             p = (((q9 * r + q8) * r + q7) * r + q6) * r + q5
             p = ((((p * r + q4) * r + q3) * r + q2) * r + q1) * r + q0
+            power[l] = gone if x[l] < least else shifted
             out[l] = p * (r * r) + r + one
     else:
         for l in range(W):
             at = least if x[l] < least else x[l]
-            n = power[l] - shift
+            shifted = at * log2_e + shift
+            n = shifted - shift
             r = at - n * high - n * low
             p = (((q4 * r + q3) * r + q2) * r + q1) * r + q0
+            power[l] = gone if x[l] < least else shifted
             out[l] = p * (r * r) + r + one
     for l in range(W):
         bits[l] = (bits[l] + c.bias) << c.mantissa
-    zero = q0 - q0
     for l in range(W):
-        out[l] = zero if x[l] < least else out[l] * power[l]
+        out[l] *= power[l]
 
 
 @inner
-def inverse_gap(job, gap, size):
+def inverse_gap(bound, window, relative, tiny, zero, one, gap, size):
     """1/gap under the rule; 0 for a gap that is only rounding, or infinite."""
-    floored = job.bound if gap < job.bound else gap
-    free = job.one / floored if floored > job.relative * size + job.tiny else job.zero
-    if job.window:
-        free = job.one / job.bound if gap < job.bound else job.zero
-    return free
+    floored = bound if gap < bound else gap
+    free = one / floored if floored > relative * size + tiny else zero
+    boxed = one / bound if gap < bound else zero
+    return boxed if window else free
 
 
 @inner
@@ -226,7 +226,8 @@ def decide(score, cost, items, best, first, least):
 @inner
 def pifd_unit(job, score, cost, received, s, top, least, own, own_cost, rival, step):
     """γ of a block whose users weigh 1; leaves the users' own gaps in `top`, and the hard decisions in s.best."""
-    items, best, heir, unit, zero = job.items, s.best, s.heir, s.unit, job.zero
+    items, best, heir, unit, zero, one = job.items, s.best, s.heir, s.unit, job.zero, job.one
+    bound, window, relative, tiny = job.bound, job.window, job.relative, job.tiny
     decide(score, cost, items, best, top, least)
     for l in range(W):
         own[l], own_cost[l], rival[l], heir[l] = job.never, zero, job.never, True
@@ -247,11 +248,13 @@ def pifd_unit(job, score, cost, received, s, top, least, own, own_cost, rival, s
     for l in range(W):
         against = rival[l] if best[l] == received[l] else top[l]
         gap = own[l] - against if best[l] == received[l] else against - own[l]
-        step[l] = inverse_gap(job, gap, abs(own[l]) + abs(against))
+        step[l] = inverse_gap(bound, window, relative, tiny, zero, one, gap, abs(own[l]) + abs(against))
         top[l] = gap
     for j in range(items):
         for l in range(W):
-            entry = inverse_gap(job, own[l] - score[j, l], abs(own[l]) + abs(score[j, l]))
+            entry = inverse_gap(
+                bound, window, relative, tiny, zero, one, own[l] - score[j, l], abs(own[l]) + abs(score[j, l])
+            )
             fall = step[l] if (best[l] == j) & heir[l] else zero
             other = entry if best[l] == received[l] else fall
             unit[j, l] = -step[l] if received[l] == j else other
@@ -301,18 +304,18 @@ def list_users(job, b, begin, end, s):
 
 
 @inner
-def soften(job, s, share, mean):
-    """From scores to P, in place, and γ̄ = Σ γ·P."""
-    items, zero, top, total = job.items, job.zero, s.lanes[6], s.lanes[7]
+def soften(job, s, score, share, mean):
+    """From scores, which are spent, to P, and γ̄ = Σ γ·P."""
+    items, zero, rate, top, total = job.items, job.zero, job.rate, s.lanes[6], s.lanes[7]
     for l in range(W):
-        top[l], total[l], mean[l] = share[0, l], zero, zero
+        top[l], total[l], mean[l] = score[0, l], zero, zero
     for j in range(1, items):
         for l in range(W):
-            top[l] = share[j, l] if share[j, l] > top[l] else top[l]
+            top[l] = score[j, l] if score[j, l] > top[l] else top[l]
     for j in range(items):
         for l in range(W):
-            share[j, l] = (share[j, l] - top[l]) * job.rate
-        exp_lanes(share[j], job.exp, s.power, s.bits, share[j])
+            score[j, l] = (score[j, l] - top[l]) * rate
+        exp_lanes(score[j], job.exp, s.power, s.bits, share[j])
         for l in range(W):
             total[l] += share[j, l]
     for l in range(W):
@@ -382,15 +385,15 @@ def hessian(job, s, lam, moves, scale, unscaled, totals):
 def one_multiplier(job, b, k, received, y, x, s, totals):
     items, order, lam = job.items, job.order, job.multiplier[b, k]
     unscaled, weigh, mean, gap = s.lanes[0], s.lanes[1], s.lanes[2], s.lanes[4]
-    share, unit, slope = s.share, s.unit, s.slope
+    share, unit, slope, score = s.share, s.unit, s.slope, s.turn
     for l in range(W):
         unscaled[l] = y[l] - job.price[b, k] * x[l]
         weigh[l] = job.scale[b] * unscaled[l]
     for j in range(items):
         for l in range(W):
-            share[j, l] = s.value[j, l] - lam * s.cost[j, l]
+            score[j, l] = s.value[j, l] - lam * s.cost[j, l]
     if job.family == DECISION:
-        decide(share, s.cost, items, s.best, gap, s.lanes[5])
+        decide(score, s.cost, items, s.best, gap, s.lanes[5])
         for l in range(W):
             if s.best[l] == received[l]:
                 totals[LOSS] -= np.float64(weigh[l])
@@ -402,8 +405,8 @@ def one_multiplier(job, b, k, received, y, x, s, totals):
             for l in range(W):
                 unit[j, l] = -job.one if received[l] == j else job.zero
     else:
-        pifd_unit(job, share, s.cost, received, s, gap, s.lanes[2], s.lanes[3], s.lanes[5], s.lanes[6], s.lanes[7])
-    soften(job, s, share, mean)
+        pifd_unit(job, score, s.cost, received, s, gap, s.lanes[2], s.lanes[3], s.lanes[5], s.lanes[6], s.lanes[7])
+    soften(job, s, score, share, mean)
     for j in range(items):
         for l in range(W):
             slope[j, l] = share[j, l] * (unit[j, l] - mean[l])
