@@ -18,6 +18,7 @@ class Family(enum.IntEnum):
     PIFD = 1  # frozen finite differences, Algorithm 3 as printed
     PIFD_EXACT = 2  # the same, true black-box differences
     DECISION = 3  # the hard decision; value only
+    DRP = 4  # return on investment: `value` holds scores [B, N, M−1] of the steps between M arms; there is no cost
 
 
 class Order(enum.IntEnum):
@@ -97,7 +98,7 @@ class Decisions:
     """
 
     value: Any  # [B, N, M] float32, float64, float16 or bfloat16
-    cost: Any  # [B, N, M] same dtype
+    cost: Any  # [B, N, M] same dtype; None for DRP
     treatment: Any  # [B, N] int64
     weight: Any  # [B, N] float32 or float64
     outcome: Any  # [B, N], or None: 0
@@ -131,6 +132,11 @@ class Decisions:
 
 
 _GRIDS = ("value", "cost", "mask", "value_turn", "cost_turn")
+
+
+def arms(rule: Rule, items: int) -> int:
+    """M: how many treatments there may be."""
+    return items + (rule.family is Family.DRP)
 
 
 def stray_treatment(treatment: Any, items: int) -> ValueError:

@@ -111,7 +111,8 @@ class FusedLoss(Function):
                 return (*made, *_REST)
             if made[0].itemsize > 2:  # halves would be rounded twice
                 factor = scale if scale.dim() == 0 else scale[:, None, None]
-                return (*(x.mul_(factor) for x in made), *_REST)
+                needed = ctx.needs_input_grad[:2]
+                return (*(x.mul_(factor) if need else None for x, need in zip(made, needed, strict=True)), *_REST)
         return (*apply(PolicyGrad, scale, *ctx.saved_tensors, *ctx.options), *_REST)
 
 

@@ -41,11 +41,11 @@ ROWS = 1024  # users whose totals are added up together: the same for any number
 
 # Written again: the codes of _decisions.Order, Family and Total.
 VALUE, GRADIENT, HESSIAN = 0, 1, 2
-PPL, PIFD, PIFD_EXACT, DECISION = 0, 1, 2, 3
+PPL, PIFD, PIFD_EXACT, DECISION, DRP = 0, 1, 2, 3, 4
 LOSS, VALUE_SLOPE, COST_SLOPE, CLIPPED, WEIGHTED = 0, 1, 2, 3, 4
 
 # eˣ, as in csrc: x = n·ln 2 + r, and q the fit of (eʳ − 1 − r)/r².
-_EXP = {
+_EXP: dict[Any, dict[str, Any]] = {
     np.float32: {
         "least": -87.33, "shift": 12582912.0, "log2_e": 1.44269504, "ln2_high": 0.693145751953125,
         "ln2_low": 1.42860677e-6, "bias": 127, "mantissa": 23,
@@ -146,20 +146,29 @@ class Scratch(NamedTuple):
 def exp_constants(dtype: Any) -> Exp:
     given = _EXP[dtype]
     whole = np.int32 if dtype is np.float32 else np.int64
-    numbers = [dtype(given[name]) for name in ("least", "shift", "log2_e", "ln2_high", "ln2_low")]
-    codes = [whole(given[name]) for name in ("bias", "mantissa")]
+    numbers = {name: dtype(given[name]) for name in ("least", "shift", "log2_e", "ln2_high", "ln2_low")}
+    codes = {name: whole(given[name]) for name in ("bias", "mantissa")}
     gone = dtype(given["shift"] - given["bias"])
-    return Exp(*numbers, np.array(given["q"], dtype), *codes, dtype is np.float64, dtype(1), gone)
+    return Exp(**numbers, **codes, q=np.array(given["q"], dtype), long=dtype is np.float64, one=dtype(1), gone=gone)
+
+
+_COLUMNS = ("value", "cost", "value_turn", "cost_turn", "share", "unit", "slope", "turn", "value_out", "cost_out")
 
 
 def scratch(items: int, dtype: Any) -> Scratch:
-    columns = [np.zeros((items, W), dtype) for _ in range(10)]
     power, room = np.zeros(W, dtype), ROWS + W
-    bits = power.view(np.int32 if dtype is np.float32 else np.int64)
     return Scratch(
-        *columns, np.zeros((8, W), dtype), power, bits, np.zeros(W, np.int32), np.zeros(W, np.bool_),
-        np.zeros(room, np.int64), np.zeros(room, np.int32), np.zeros(room, dtype), np.zeros(room, dtype),
-    )  # fmt: skip
+        **{name: np.zeros((items, W), dtype) for name in _COLUMNS},
+        lanes=np.zeros((8, W), dtype),
+        power=power,
+        bits=power.view(np.int32 if dtype is np.float32 else np.int64),
+        best=np.zeros(W, np.int32),
+        heir=np.zeros(W, np.bool_),
+        user=np.zeros(room, np.int64),
+        received=np.zeros(room, np.int32),
+        value_label=np.zeros(room, dtype),
+        cost_label=np.zeros(room, dtype),
+    )
 
 
 @inner
@@ -174,28 +183,28 @@ def exp_lanes(x, c, power, bits, out):
     q0, q1, q2, q3, q4, one, gone = c.q[0], c.q[1], c.q[2], c.q[3], c.q[4], c.one, c.gone
     if c.long:
         q5, q6, q7, q8, q9 = c.q[5], c.q[6], c.q[7], c.q[8], c.q[9]
-        for l in range(W):
-            at = least if x[l] < least else x[l]
+        for lane in range(W):
+            at = least if x[lane] < least else x[lane]
             shifted = at * log2_e + shift
             n = shifted - shift
             r = at - n * high - n * low
             p = (((q9 * r + q8) * r + q7) * r + q6) * r + q5
             p = ((((p * r + q4) * r + q3) * r + q2) * r + q1) * r + q0
-            power[l] = gone if x[l] < least else shifted
-            out[l] = p * (r * r) + r + one
+            power[lane] = gone if x[lane] < least else shifted
+            out[lane] = p * (r * r) + r + one
     else:
-        for l in range(W):
-            at = least if x[l] < least else x[l]
+        for lane in range(W):
+            at = least if x[lane] < least else x[lane]
             shifted = at * log2_e + shift
             n = shifted - shift
             r = at - n * high - n * low
             p = (((q4 * r + q3) * r + q2) * r + q1) * r + q0
-            power[l] = gone if x[l] < least else shifted
-            out[l] = p * (r * r) + r + one
-    for l in range(W):
-        bits[l] = (bits[l] + c.bias) << c.mantissa
-    for l in range(W):
-        out[l] *= power[l]
+            power[lane] = gone if x[lane] < least else shifted
+            out[lane] = p * (r * r) + r + one
+    for lane in range(W):
+        bits[lane] = (bits[lane] + c.bias) << c.mantissa
+    for lane in range(W):
+        out[lane] *= power[lane]
 
 
 @inner
@@ -210,17 +219,17 @@ def inverse_gap(bound, window, relative, tiny, zero, one, gap, size):
 @inner
 def decide(score, cost, items, best, first, least):
     """best [W]: largest score, then smallest cost, then smallest index; its score and cost beside."""
-    for l in range(W):
-        best[l] = 0
-        first[l] = score[0, l]
-        least[l] = cost[0, l]
+    for lane in range(W):
+        best[lane] = 0
+        first[lane] = score[0, lane]
+        least[lane] = cost[0, lane]
     for j in range(1, items):
-        for l in range(W):
-            s, c = score[j, l], cost[j, l]
-            better = (s > first[l]) | ((s == first[l]) & (c < least[l]))
-            first[l] = s if better else first[l]
-            least[l] = c if better else least[l]
-            best[l] = j if better else best[l]
+        for lane in range(W):
+            s, c = score[j, lane], cost[j, lane]
+            better = (s > first[lane]) | ((s == first[lane]) & (c < least[lane]))
+            first[lane] = s if better else first[lane]
+            least[lane] = c if better else least[lane]
+            best[lane] = j if better else best[lane]
 
 
 @inner
@@ -229,59 +238,66 @@ def pifd_unit(job, score, cost, received, s, top, least, own, own_cost, rival, s
     items, best, heir, unit, zero, one = job.items, s.best, s.heir, s.unit, job.zero, job.one
     bound, window, relative, tiny = job.bound, job.window, job.relative, job.tiny
     decide(score, cost, items, best, top, least)
-    for l in range(W):
-        own[l], own_cost[l], rival[l], heir[l] = job.never, zero, job.never, True
+    for lane in range(W):
+        own[lane], own_cost[lane], rival[lane], heir[lane] = job.never, zero, job.never, True
     for j in range(items):
-        for l in range(W):
-            mine = received[l] == j
-            own[l] = score[j, l] if mine else own[l]
-            own_cost[l] = cost[j, l] if mine else own_cost[l]
-            beside = job.never if mine else score[j, l]
-            rival[l] = beside if beside > rival[l] else rival[l]
+        for lane in range(W):
+            mine = received[lane] == j
+            own[lane] = score[j, lane] if mine else own[lane]
+            own_cost[lane] = cost[j, lane] if mine else own_cost[lane]
+            beside = job.never if mine else score[j, lane]
+            rival[lane] = beside if beside > rival[lane] else rival[lane]
     if job.family == PIFD_EXACT:  # the winner's fall changes the loss only if the treatment received is next
         for j in range(items):
-            for l in range(W):
-                a, c = score[j, l], cost[j, l]
-                first = (c < own_cost[l]) | ((c == own_cost[l]) & (j < received[l]))
-                beats = (a > own[l]) | ((a == own[l]) & first)
-                heir[l] = heir[l] & (not (beats & (j != best[l]) & (j != received[l])))
-    for l in range(W):
-        against = rival[l] if best[l] == received[l] else top[l]
-        gap = own[l] - against if best[l] == received[l] else against - own[l]
-        step[l] = inverse_gap(bound, window, relative, tiny, zero, one, gap, abs(own[l]) + abs(against))
-        top[l] = gap
+            for lane in range(W):
+                a, c = score[j, lane], cost[j, lane]
+                first = (c < own_cost[lane]) | ((c == own_cost[lane]) & (j < received[lane]))
+                beats = (a > own[lane]) | ((a == own[lane]) & first)
+                heir[lane] = heir[lane] & (not (beats & (j != best[lane]) & (j != received[lane])))
+    for lane in range(W):
+        against = rival[lane] if best[lane] == received[lane] else top[lane]
+        gap = own[lane] - against if best[lane] == received[lane] else against - own[lane]
+        step[lane] = inverse_gap(bound, window, relative, tiny, zero, one, gap, abs(own[lane]) + abs(against))
+        top[lane] = gap
     for j in range(items):
-        for l in range(W):
+        for lane in range(W):
             entry = inverse_gap(
-                bound, window, relative, tiny, zero, one, own[l] - score[j, l], abs(own[l]) + abs(score[j, l])
+                bound,
+                window,
+                relative,
+                tiny,
+                zero,
+                one,
+                own[lane] - score[j, lane],
+                abs(own[lane]) + abs(score[j, lane]),
             )
-            fall = step[l] if (best[l] == j) & heir[l] else zero
-            other = entry if best[l] == received[l] else fall
-            unit[j, l] = -step[l] if received[l] == j else other
+            fall = step[lane] if (best[lane] == j) & heir[lane] else zero
+            other = entry if best[lane] == received[lane] else fall
+            unit[j, lane] = -step[lane] if received[lane] == j else other
 
 
 @inner
 def load(job, grid, b, user, out, closed):
-    """out[j, l] = treatment j of user[l]; `closed` where the mask says so."""
+    """out[j, lane] = treatment j of user[lane]; `closed` where the mask says so."""
     base = grid.at + b * grid.problem
     data, row, item = grid.data, grid.row, grid.item
-    for l in range(W):
-        at = base + user[l] * row
+    for lane in range(W):
+        at = base + user[lane] * row
         for j in range(job.items):
-            out[j, l] = data[at + j * item]
+            out[j, lane] = data[at + j * item]
     if job.masked:
-        for l in range(W):
+        for lane in range(W):
             for j in range(job.items):
-                if cell(job.open, b, user[l], j) == 0:
-                    out[j, l] = closed
+                if cell(job.open, b, user[lane], j) == 0:
+                    out[j, lane] = closed
 
 
 @inner
 def store(columns, b, user, lanes, items, out):
-    for l in range(lanes):
-        i = user[l]
+    for lane in range(lanes):
+        i = user[lane]
         for j in range(items):
-            out[b, i, j] = columns[j, l]
+            out[b, i, j] = columns[j, lane]
 
 
 @inner
@@ -307,78 +323,82 @@ def list_users(job, b, begin, end, s):
 def soften(job, s, score, share, mean):
     """From scores, which are spent, to P, and γ̄ = Σ γ·P."""
     items, zero, rate, top, total = job.items, job.zero, job.rate, s.lanes[6], s.lanes[7]
-    for l in range(W):
-        top[l], total[l], mean[l] = score[0, l], zero, zero
+    for lane in range(W):
+        top[lane], total[lane], mean[lane] = score[0, lane], zero, zero
     for j in range(1, items):
-        for l in range(W):
-            top[l] = score[j, l] if score[j, l] > top[l] else top[l]
+        for lane in range(W):
+            top[lane] = score[j, lane] if score[j, lane] > top[lane] else top[lane]
     for j in range(items):
-        for l in range(W):
-            score[j, l] = (score[j, l] - top[l]) * rate
+        for lane in range(W):
+            score[j, lane] = (score[j, lane] - top[lane]) * rate
         exp_lanes(score[j], job.exp, s.power, s.bits, share[j])
-        for l in range(W):
-            total[l] += share[j, l]
-    for l in range(W):
-        total[l] = job.one / total[l]
+        for lane in range(W):
+            total[lane] += share[j, lane]
+    for lane in range(W):
+        total[lane] = job.one / total[lane]
     for j in range(items):
-        for l in range(W):
-            share[j, l] *= total[l]
-            mean[l] += share[j, l] * s.unit[j, l]
+        for lane in range(W):
+            share[j, lane] *= total[lane]
+            mean[lane] += share[j, lane] * s.unit[j, lane]
 
 
 @inner
 def value_sums(job, s, mean, weigh, y, x, gap, totals):
     """What VALUE adds up: `slope` holds P(γ − γ̄)."""
     along = s.lanes[6]
-    for l in range(W):
-        along[l] = job.zero
+    for lane in range(W):
+        along[lane] = job.zero
     for j in range(job.items):
-        for l in range(W):
-            along[l] += s.slope[j, l] * s.cost[j, l]
-    for l in range(W):
-        falls = np.float64(along[l] * job.rate)
-        totals[LOSS] += np.float64(weigh[l] * mean[l])
-        totals[VALUE_SLOPE] -= np.float64(y[l]) * falls
-        totals[COST_SLOPE] -= np.float64(x[l]) * falls
-        counts = (y[l] != 0) | (x[l] != 0)
-        totals[CLIPPED] += counts & (job.family != PPL) & (gap[l] < job.bound)
+        for lane in range(W):
+            along[lane] += s.slope[j, lane] * s.cost[j, lane]
+    for lane in range(W):
+        falls = np.float64(along[lane] * job.rate)
+        totals[LOSS] += np.float64(weigh[lane] * mean[lane])
+        totals[VALUE_SLOPE] -= np.float64(y[lane]) * falls
+        totals[COST_SLOPE] -= np.float64(x[lane]) * falls
+        counts = (y[lane] != 0) | (x[lane] != 0)
+        totals[CLIPPED] += counts & (job.family != PPL) & (gap[lane] < job.bound)
         totals[WEIGHTED] += counts
 
 
 @inner
 def gradient(job, s, lam, mean, weigh, totals):
-    for l in range(W):
-        totals[LOSS] += np.float64(weigh[l] * mean[l])
+    for lane in range(W):
+        totals[LOSS] += np.float64(weigh[lane] * mean[lane])
     for j in range(job.items):
-        for l in range(W):
-            g = weigh[l] * job.rate * s.slope[j, l]
-            s.value_out[j, l] += g
-            s.cost_out[j, l] -= lam * g
+        for lane in range(W):
+            g = weigh[lane] * job.rate * s.slope[j, lane]
+            s.value_out[j, lane] += g
+            s.cost_out[j, lane] -= lam * g
 
 
 @inner
 def hessian(job, s, lam, moves, scale, unscaled, totals):
     """P_j [(u_j − ū)(γ_j − γ̄) − cov(u, γ)]/τ² along u = turn of value − λ·turn of cost − turn of λ·cost."""
     mean_turn, along, bends = s.lanes[3], s.lanes[6], s.lanes[7]
-    for l in range(W):
-        mean_turn[l] = along[l] = bends[l] = job.zero
+    for lane in range(W):
+        mean_turn[lane] = along[lane] = bends[lane] = job.zero
     for j in range(job.items):
-        for l in range(W):
-            u = s.value_turn[j, l] - lam * s.cost_turn[j, l] - moves * s.cost[j, l]
-            s.turn[j, l] = u
-            mean_turn[l] += s.share[j, l] * u
-            along[l] += s.slope[j, l] * u
+        for lane in range(W):
+            u = s.value_turn[j, lane] - lam * s.cost_turn[j, lane] - moves * s.cost[j, lane]
+            s.turn[j, lane] = u
+            mean_turn[lane] += s.share[j, lane] * u
+            along[lane] += s.slope[j, lane] * u
     for j in range(job.items):
-        for l in range(W):
-            step = scale * unscaled[l] * job.rate
-            g = step * s.slope[j, l]
-            h = step * job.rate * ((s.turn[j, l] - mean_turn[l]) * s.slope[j, l] - along[l] * s.share[j, l])
-            s.value_out[j, l] += h
-            s.cost_out[j, l] -= lam * h + moves * g
-            bends[l] += h * s.cost[j, l] + g * s.cost_turn[j, l]
-    for l in range(W):
-        totals[LOSS] += np.float64(unscaled[l] * job.rate * along[l])
-        totals[VALUE_SLOPE] -= np.float64(bends[l])
+        for lane in range(W):
+            step = scale * unscaled[lane] * job.rate
+            g = step * s.slope[j, lane]
+            h = (
+                step
+                * job.rate
+                * ((s.turn[j, lane] - mean_turn[lane]) * s.slope[j, lane] - along[lane] * s.share[j, lane])
+            )
+            s.value_out[j, lane] += h
+            s.cost_out[j, lane] -= lam * h + moves * g
+            bends[lane] += h * s.cost[j, lane] + g * s.cost_turn[j, lane]
+    for lane in range(W):
+        totals[LOSS] += np.float64(unscaled[lane] * job.rate * along[lane])
+        totals[VALUE_SLOPE] -= np.float64(bends[lane])
 
 
 @inner
@@ -386,30 +406,30 @@ def one_multiplier(job, b, k, received, y, x, s, totals):
     items, order, lam = job.items, job.order, job.multiplier[b, k]
     unscaled, weigh, mean, gap = s.lanes[0], s.lanes[1], s.lanes[2], s.lanes[4]
     share, unit, slope, score = s.share, s.unit, s.slope, s.turn
-    for l in range(W):
-        unscaled[l] = y[l] - job.price[b, k] * x[l]
-        weigh[l] = job.scale[b] * unscaled[l]
+    for lane in range(W):
+        unscaled[lane] = y[lane] - job.price[b, k] * x[lane]
+        weigh[lane] = job.scale[b] * unscaled[lane]
     for j in range(items):
-        for l in range(W):
-            score[j, l] = s.value[j, l] - lam * s.cost[j, l]
+        for lane in range(W):
+            score[j, lane] = s.value[j, lane] - lam * s.cost[j, lane]
     if job.family == DECISION:
         decide(score, s.cost, items, s.best, gap, s.lanes[5])
-        for l in range(W):
-            if s.best[l] == received[l]:
-                totals[LOSS] -= np.float64(weigh[l])
-                totals[VALUE_SLOPE] += np.float64(y[l])
-                totals[COST_SLOPE] += np.float64(x[l])
+        for lane in range(W):
+            if s.best[lane] == received[lane]:
+                totals[LOSS] -= np.float64(weigh[lane])
+                totals[VALUE_SLOPE] += np.float64(y[lane])
+                totals[COST_SLOPE] += np.float64(x[lane])
         return
     if job.family == PPL:
         for j in range(items):
-            for l in range(W):
-                unit[j, l] = -job.one if received[l] == j else job.zero
+            for lane in range(W):
+                unit[j, lane] = -job.one if received[lane] == j else job.zero
     else:
         pifd_unit(job, score, s.cost, received, s, gap, s.lanes[2], s.lanes[3], s.lanes[5], s.lanes[6], s.lanes[7])
     soften(job, s, score, share, mean)
     for j in range(items):
-        for l in range(W):
-            slope[j, l] = share[j, l] * (unit[j, l] - mean[l])
+        for lane in range(W):
+            slope[j, lane] = share[j, lane] * (unit[j, lane] - mean[lane])
     if order == VALUE:
         value_sums(job, s, mean, weigh, y, x, gap, totals)
     elif order == GRADIENT:
@@ -444,9 +464,9 @@ def rows(job, b, begin, end, totals, value_out, cost_out, s):
             load(job, job.cost_turn, b, user, s.cost_turn, job.zero)
         if order != VALUE:
             for j in range(items):
-                for l in range(W):
-                    s.value_out[j, l] = job.zero
-                    s.cost_out[j, l] = job.zero
+                for lane in range(W):
+                    s.value_out[j, lane] = job.zero
+                    s.cost_out[j, lane] = job.zero
         for k in range(job.multiplier.shape[1]):
             one_multiplier(job, b, k, received, y, x, s, totals[k])
         if order != VALUE:
@@ -454,6 +474,46 @@ def rows(job, b, begin, end, totals, value_out, cost_out, s):
             store(s.value_out, b, user, lanes, items, value_out)
             store(s.cost_out, b, user, lanes, items, cost_out)
     return 0
+
+
+@inner
+def drp_step(job, b, i, step, sign, y, x, out):
+    """One of the two scores of a user that matter; returns its loss, or the derivative along the direction."""
+    s = np.float64(cell(job.value, b, i, step))
+    e = math.exp(-abs(s))
+    whole = 1 / (1 + e)
+    share = whole if s > 0 else e * whole
+    gradient = -sign * (y - x * share)
+    if job.order == HESSIAN:
+        turn = np.float64(cell(job.value_turn, b, i, step))
+        out[b, i, step] = job.scale[b] * sign * x * e * whole * whole * turn
+        return gradient * turn
+    if job.order == GRADIENT:
+        out[b, i, step] = job.scale[b] * gradient
+    return -sign * (y * s - x * (max(s, 0.0) + math.log1p(e)))
+
+
+@jit
+def drp_rows(job, b, begin, end, totals, out, unused, s):
+    """`rows` for the return on investment: of a user's scores, only those of the steps at the arm received matter."""
+    steps, astray = job.items, 0
+    for i in range(begin, end):
+        t = cell(job.treatment, b, i, 0)
+        if t < 0 or t > steps:
+            astray += 1
+            continue
+        if job.order != VALUE:
+            for j in range(steps):
+                out[b, i, j] = job.zero
+        weight = np.float64(cell(job.weight, b, i, 0))
+        y, x = weight * cell(job.outcome, b, i, 0), weight * cell(job.cost_outcome, b, i, 0)
+        if y == 0 and x == 0:
+            continue
+        if t > 0:
+            totals[0, LOSS] += drp_step(job, b, i, t - 1, 1.0, y, x, out)
+        if t < steps:
+            totals[0, LOSS] += drp_step(job, b, i, t, -1.0, y, x, out)
+    return astray
 
 
 @jit

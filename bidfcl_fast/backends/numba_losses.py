@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .._decisions import Decisions, Order, Total, stray_treatment
+from .._decisions import Decisions, Family, Order, Total, arms, stray_treatment
 from . import numba_loss_kernels as kernels
 from . import threads as _threads
 from .numba import _flat, for_chunks
@@ -73,27 +73,31 @@ def decision_loss(d: Decisions, order: Order, value_out: Any = None, cost_out: A
     count, users, items, multipliers = d.shape
     dtype = np.float64 if str(d.value.dtype).endswith("float64") else np.float32
     job = _job(d, order, dtype)
-    outs = [np.empty((1, 1, 1), dtype)] * 2
+    empty = np.empty((1, 1, 1), dtype)
+    outs = [empty, empty]
     if order != Order.VALUE:
         # Halves are computed in float32 and rounded at the end.
-        outs = [_as_numpy(x).reshape(count, users, items) for x in (value_out, cost_out)]
+        outs = [empty if x is None else _as_numpy(x).reshape(count, users, items) for x in (value_out, cost_out)]
     runs = -(-users // kernels.ROWS)
     totals = np.zeros((count * runs, multipliers, len(Total)))
+
+    run = kernels.drp_rows if d.rule.family is Family.DRP else kernels.rows
 
     def body(begin: int, end: int) -> int:
         scratch = kernels.scratch(items, dtype)
         astray = 0
         for r in range(begin, end):
             b, first = r // runs, r % runs * kernels.ROWS
-            astray += kernels.rows(job, b, first, min(first + kernels.ROWS, users), totals[r], *outs, scratch)
+            astray += run(job, b, first, min(first + kernels.ROWS, users), totals[r], *outs, scratch)
         return astray
 
     threads = 1 if count * users * items < WORTH_THREADS else _threads()
     if sum(for_chunks(count * runs, 1, threads, body)):
-        raise stray_treatment(d.treatment, items)
+        raise stray_treatment(d.treatment, arms(d.rule, items))
     if order != Order.VALUE:
         for given, made in zip((value_out, cost_out), outs, strict=True):
-            _store(given, made)
+            if given is not None:
+                _store(given, made)
     return np.asarray(totals.reshape(count, runs, multipliers, len(Total)).sum(1))
 
 

@@ -43,6 +43,8 @@ def named(t, y, x, w, multiplier=0.8):
         "pifd": lambda v, c: losses.pifd_loss(v, c, t, y, w, multiplier, min_gap=0.1),
         "pifd-exact": lambda v, c: losses.pifd_loss(v, c, t, y, w, multiplier, variant="exact", window=0.5),
         "pifd-implicit": lambda v, c: losses.pifd_loss(v, c, t, y, w, multiplier, min_gap=0.1, centre=True, **implicit),
+        "drp": lambda v, c: losses.drp_loss(v + 0 * c, 2 * t - (t > 1).long(), y, x, weight=w),
+        "drp-shares": lambda v, c: losses.drp_loss(v + 0 * c, t, y, x, shares=[0.1, 0.2, 0.3, 0.4]),
         "difd": lambda v, c: losses.difd_loss(v, c, t, y, x, w, [0.3, 0.8], min_gap=0.1, mask=mask.expand(v.shape)),
     }
 
@@ -311,6 +313,10 @@ def test_opcheck():
     torch.library.opcheck(ops.policy_loss.default, args)
     torch.library.opcheck(ops.policy_loss_grad.default, (*args, torch.tensor(2.0)))
     torch.library.opcheck(ops.policy_loss_hvp.default, (*args, v, c, None, None))
+    drp = (*args[:6], None, *args[7:9], 4, *args[10:])
+    torch.library.opcheck(ops.policy_loss.default, drp)
+    torch.library.opcheck(ops.policy_loss_grad.default, (*drp, torch.tensor(2.0)))
+    torch.library.opcheck(ops.policy_loss_hvp.default, (*drp, v, c, None, None))
     torch.library.opcheck(ops.policy_loss.default, (torch.stack([v, v]), torch.stack([c, c]), *args[2:7],
                                                     torch.ones(2, 1, dtype=torch.float64), *args[8:]))  # fmt: skip
 
@@ -398,6 +404,65 @@ def test_drp_finds_the_return_on_investment():
         losses.drp_loss(three, t, value, cost)
     pair = losses.drp_loss(three, t + (torch.arange(200) % 2), value, cost)
     assert torch.isfinite(pair)
+
+
+def plain_drp(s, t, y, x, w):
+    """The formula in torch, every step of every user."""
+    step = torch.arange(s.shape[-1])
+    own = w[:, None] * ((t[:, None] == step + 1).to(s.dtype) - (t[:, None] == step).to(s.dtype))
+    return -(own * (y[:, None] * s + x[:, None] * torch.nn.functional.logsigmoid(-s))).sum((-2, -1))
+
+
+@pytest.mark.parametrize("backend", bf.backends.available())
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16], ids=str)
+def test_drp_and_its_derivatives_are_those_of_plain_torch(backend, dtype):
+    g = torch.Generator().manual_seed(4)
+    n, arms = 1300, 5
+    labels = torch.float64 if dtype == torch.float64 else torch.float32
+    s = (8 * torch.randn(n, arms - 1, generator=g, dtype=torch.float64)).to(dtype)
+    s[:4] = torch.tensor([0.0, -90.0, 90.0, -800.0]).to(dtype)
+    t = torch.randint(arms, (n,), generator=g)
+    y, x, w = (torch.rand(n, generator=g, dtype=torch.float64).to(labels) for _ in range(3))
+    y[::3] = x[::3] = 0
+    turn = torch.randn(n, arms - 1, generator=g, dtype=torch.float64).to(dtype)
+
+    def derivatives(f, s, turn):
+        s = s.clone().requires_grad_()
+        loss = f(s)
+        (grad,) = torch.autograd.grad(loss, s, create_graph=True)
+        return loss, grad, torch.autograd.grad(grad, s, turn)[0]
+
+    got = derivatives(lambda s: losses.drp_loss(s, t, y, x, weight=w, backend=backend), s, turn)
+    want = derivatives(lambda s: plain_drp(s, t, *(z.double() for z in (y, x, w))), s.double(), turn.double())
+    rtol = {torch.float64: 1e-12, torch.float32: 2e-6, torch.bfloat16: 8e-3}[dtype]
+    assert got[1].dtype == dtype
+    for a, b in zip(got, want, strict=True):
+        torch.testing.assert_close(a.double(), b, rtol=rtol, atol=1e-12 if dtype == torch.float64 else 3e-7)
+    problems = losses.drp_loss(torch.stack([s, 2 * s]), t, y, x, weight=w, backend=backend)
+    torch.testing.assert_close(problems[0], got[0])
+
+
+def test_drp_weighs_by_shares_by_counts_or_as_told():
+    _, _, t, y, x, _ = world(n=60, m=3)
+    s = torch.randn(60, 2, dtype=torch.float64)
+    counts = torch.bincount(t, minlength=3)
+    told = losses.drp_loss(s, t, y, x, weight=1 / counts[t].double())
+    torch.testing.assert_close(losses.drp_loss(s, t, y, x), told)
+    torch.testing.assert_close(losses.drp_loss(s, t, y, x, shares=counts / 60), told)
+    two = losses.drp_loss(s[:, 0], (t > 0).long(), y, x)
+    torch.testing.assert_close(losses.drp_loss(s[:, :1], (t > 0).long(), y, x), two)
+    both = torch.stack([s, -s])
+    each = torch.stack([losses.drp_loss(s, t, y, x), losses.drp_loss(-s, t.flip(0), y, x)])
+    torch.testing.assert_close(losses.drp_loss(both, torch.stack([t, t.flip(0)]), y, x), each)
+    for bad, match in [
+        (lambda: losses.drp_loss(s, t + 1, y, x, weight=y), "treatment must be 0 to 2, got 3"),
+        (lambda: losses.drp_loss(s, t, y, x, weight=y, shares=[1, 1, 1]), "not both"),
+        (lambda: losses.drp_loss(s, t, y, x, shares=[0.5, 0.5]), r"shares must be \[3\]"),
+        (lambda: losses.drp_loss(s, t, y[:3], x), "value must be a tensor"),
+        (lambda: losses.drp_loss(s[:, :0], t, y, x), "no steps"),
+    ]:
+        with pytest.raises(ValueError, match=match):
+            bad()
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@
 #include "../../core/policy.h"
 #include "../../core/ppl.h"
 #include "../machine/exp.h"
+#include "drp_rows.h"
 #include "losses.h"
 #include "rows.h"
 
@@ -226,10 +227,11 @@ void list_users(const LossJob<T>& job, std::int64_t begin, std::int64_t end, Lis
   weigh(job.weight, job.outcome, begin, n, out.value_label);
   weigh(job.weight, job.cost_outcome, begin, n, out.cost_label);
   std::int32_t astray = 0;
+  const std::int64_t arms = job.items + (job.rule.family == kDrp);
   const std::int64_t* treatment = job.treatment + begin * job.treatment_stride;
   const auto read = [&](std::int64_t k, std::int64_t t) {
     out.received[k] = static_cast<std::int32_t>(t);
-    astray += (t < 0) | (t >= job.items);
+    astray += (t < 0) | (t >= arms);
   };
   if (job.treatment_stride == 1)
     for (std::int64_t k = 0; k < n; ++k) read(k, treatment[k]);
@@ -285,6 +287,13 @@ std::int64_t loss_rows(const LossJob<T>& job, std::int64_t begin, std::int64_t e
 
   list_users(job, begin, end, listed);
   if (listed.astray > 0) return listed.astray;
+  if (job.rule.family == kDrp) {
+    if constexpr (Order != LossOrder::kValue) clear_others<S>(job.value_out, begin, end, items, listed.user, 0);
+    drp_rows<T, S, Order>(job, listed.user, listed.received, listed.value_label, listed.cost_label, listed.count,
+                          sums[0].loss);
+    sums[0].finish(totals);
+    return 0;
+  }
   if constexpr (Order != LossOrder::kValue)
     if (listed.count < end - begin) {
       clear_others<S>(job.value_out, begin, end, items, listed.user, listed.count);
