@@ -149,7 +149,8 @@ enum LossFamily : int {
   kPpl = 0,        // softmax policy of the treatment received; with a price, DPL and MER
   kPifd = 1,       // frozen finite differences, Algorithm 3 as printed; with a price, DIFD
   kPifdExact = 2,  // the same, true black-box differences
-  kDecision = 3    // the hard decision; value only
+  kDecision = 3,   // the hard decision; value only
+  kDrp = 4         // return on investment: `value` holds scores of M − 1 steps between M arms, and that is all there is
 };
 
 struct LossRule {
@@ -197,7 +198,7 @@ struct LossCall {
 
 enum class LossOrder : int { kValue = 0, kGradient = 1, kHessian = 2 };
 
-// Returns how many treatments are not 0 to M − 1; throws std::bad_alloc and nothing else.
+// Returns how many treatments are not 0 to M − 1 (for kDrp, M); throws std::bad_alloc and nothing else.
 std::int64_t decision_loss(const LossCall& call, LossOrder order);
 
 // The multipliers at which the treatment received is a user's decision: low <= λ < high, both 0 where there are none.
