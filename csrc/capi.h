@@ -119,6 +119,10 @@ struct CgState {
   void* r;
   void* p;
   const void* inverse;  // [size] of a diagonal preconditioner, or null
+  const void* along;    // [rank, size] of a low-rank preconditioner I + alongᵀ·diag(stretch)·along, or null
+  const void* stretch;  // [rank]
+  std::int64_t rank;
+  void* turned;  // [size] room for a residual that has gone through `along`
   double damping;
   const double* goal;        // [count] the squared residual to reach
   const std::int64_t* room;  // [count] steps allowed
@@ -130,7 +134,7 @@ struct CgState {
 
 // One step of every solve that runs; `products` [running, size] holds their A·p and is written to. Returns how many go
 // on. Without `turn`, cg_turn must follow, with the preconditioned residuals of those that go on.
-std::int64_t cg_step(const CgState& state, void* products, bool turn);
+std::int64_t cg_step(const CgState& state, void* products, bool turn, int threads);
 void cg_turn(const CgState& state, const void* preconditioned);
 
 // ----------------------------------------------------------------------------------------------------------------------
