@@ -101,6 +101,7 @@ class ConjugateGradient:
         self.running = self._step(self._state, products, turn, self._threads)
         return self.running
 
-    def turn(self, preconditioned: int) -> None:
-        """New directions of those that run, from the address of their preconditioned residuals."""
-        self._turn(self._state, preconditioned)
+    def turn(self, preconditioned: int, before: int) -> None:
+        """New directions of those that run, from the addresses of their preconditioned residuals and of r [B, P] as it
+        was before the step."""
+        self._turn(self._state, preconditioned, before)

@@ -194,8 +194,8 @@ PYBIND11_MODULE(_C, m) {
   m.def("cg_step", [](const bidfcl::CgState& state, Address products, bool turn, int threads) {
     return bidfcl::cg_step(state, pointer<void>(products), turn, threads);
   });
-  m.def("cg_turn", [](const bidfcl::CgState& state, Address preconditioned) {
-    bidfcl::cg_turn(state, pointer<const void>(preconditioned));
+  m.def("cg_turn", [](const bidfcl::CgState& state, Address preconditioned, Address before) {
+    bidfcl::cg_turn(state, pointer<const void>(preconditioned), pointer<const void>(before));
   });
 
   m.def("arch_name", &bidfcl::arch_name);

@@ -135,7 +135,8 @@ struct CgState {
 // One step of every solve that runs; `products` [running, size] holds their A·p and is written to. Returns how many go
 // on. Without `turn`, cg_turn must follow, with the preconditioned residuals of those that go on.
 std::int64_t cg_step(const CgState& state, void* products, bool turn, int threads);
-void cg_turn(const CgState& state, const void* preconditioned);
+// `before` [count, size], the residuals of the step before, makes the turn that of a preconditioner that is not linear.
+void cg_turn(const CgState& state, const void* preconditioned, const void* before);
 
 // ----------------------------------------------------------------------------------------------------------------------
 

@@ -53,9 +53,10 @@ def advance(solve: Any, x: Tensor, r: Tensor, target: Tensor, room: np.ndarray) 
     while running:
         part = p if running == count else p[torch.from_numpy(call.state == _RUNNING)]
         product = solve.product(part).contiguous()
+        before = None if compiled else r.clone()
         running = call.step(product.data_ptr(), compiled)
-        if running and not compiled:
+        if running and before is not None:
             mask = torch.from_numpy(call.state == _RUNNING)
-            z = (apply(r) if running == count else apply(r[mask])).contiguous()
-            call.turn(z.data_ptr())
+            z = (solve.preconditioner(r) if running == count else solve.preconditioner(r[mask])).contiguous()
+            call.turn(z.data_ptr(), before.data_ptr())
     return End(call.state, call.steps, call.curvature)

@@ -97,16 +97,22 @@ std::int64_t step(const CgState& s, void* products, bool turn, int threads) {
   return running;
 }
 
+// β = zᵀ(r − r before)/(rᵀz before): where z is a linear function of r, its second part is zero (Golub and Ye 1999).
 template <class T>
-void turn(const CgState& s, const void* preconditioned) {
+void turn(const CgState& s, const void* preconditioned, const void* before) {
   const CurvatureKernels<T>& kernels = curvature_kernels<T>();
   const T* z = static_cast<const T*>(preconditioned);
   for (std::int64_t b = 0; b < s.count; ++b) {
     if (s.state[b] != kRunning) continue;
     const CgRow<T> row = row_of<T>(s, b, nullptr);
-    double rz = 0, beta;
-    for (std::int64_t i = 0; i < s.size; ++i) rz += static_cast<double>(row.r[i]) * static_cast<double>(z[i]);
-    turn_by(s, b, rz, &beta);
+    const T* const old = static_cast<const T*>(before) + b * s.size;
+    double rz = 0, crossed = 0;
+    for (std::int64_t i = 0; i < s.size; ++i) {
+      rz += static_cast<double>(row.r[i]) * static_cast<double>(z[i]);
+      crossed += static_cast<double>(old[i]) * static_cast<double>(z[i]);
+    }
+    const double beta = (rz - crossed) / s.rz[b];
+    s.rz[b] = rz;
     kernels.cg_turn(row, z, beta);
     z += s.size;
   }
@@ -118,8 +124,8 @@ std::int64_t cg_step(const CgState& state, void* products, bool turn, int thread
   return state.dtype == kFloat32 ? step<float>(state, products, turn, threads)
                                  : step<double>(state, products, turn, threads);
 }
-void cg_turn(const CgState& state, const void* preconditioned) {
-  state.dtype == kFloat32 ? turn<float>(state, preconditioned) : turn<double>(state, preconditioned);
+void cg_turn(const CgState& state, const void* preconditioned, const void* before) {
+  state.dtype == kFloat32 ? turn<float>(state, preconditioned, before) : turn<double>(state, preconditioned, before);
 }
 
 }  // namespace bidfcl
