@@ -19,8 +19,8 @@ class SamplePreconditioner:
     counts). The inner solve has a Nyström preconditioner of its own, from the same sample. To be used from nothing, or
     kept between outer steps: `sample.refresh()` linearises A' anew, and the sketch stays.
 
-    The inner solve is not a linear map. Conjugate gradient bears that as long as it is good to a tenth or so, which
-    is where it stops (Golub and Ye, Inexact preconditioned conjugate gradient method with inner-outer iteration, 1999).
+    The inner solve is not a linear map; conjugate gradient turns its directions so that it bears that (Golub and Ye,
+    Inexact preconditioned conjugate gradient method with inner-outer iteration, 1999).
 
     Parameters
     ----------
@@ -32,6 +32,13 @@ class SamplePreconditioner:
         Of the Nyström preconditioner inside.
     rtol, max_steps
         Where an inner solve stops.
+
+    Attributes
+    ----------
+    sample
+        A'; `sample.refresh()` where it has one.
+    sketch
+        The `NystromPreconditioner` inside.
     """
 
     def __init__(
@@ -39,12 +46,13 @@ class SamplePreconditioner:
         sample: LinearOperator,
         damping: float,
         *,
-        rank: int = 24,
+        rank: int = 16,
         power: int = 1,
-        rtol: float = 0.1,
+        rtol: float = 0.2,
         max_steps: int = 50,
         seed: int = 0,
     ) -> None:
+        self.sample = sample
         self.sketch = NystromPreconditioner(sample, rank, damping, power=power, seed=seed)
         self.rtol, self.max_steps = _vectors.number("rtol", rtol), _vectors.count("max_steps", max_steps, least=1)
         self._solve = Recursion(sample, self.sketch.damping, self.sketch)

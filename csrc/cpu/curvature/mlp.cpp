@@ -139,6 +139,7 @@ class NetworkOf final : public Network {
 
  private:
   static constexpr int kMostLayers = 64;
+  static constexpr std::int64_t kLine = 64 / sizeof(T);
 
   // What one call works in. Calls from several threads at once each take their own.
   struct Work {
@@ -201,10 +202,15 @@ class NetworkOf final : public Network {
         std::copy_n(flat + o * in, in, to);
         std::fill(to + in, to + layer.in_pad, T(0));
       }
-      for (std::int64_t i = 0; i < in; ++i) {
-        T* to = transposed + i * layer.out_pad;
-        for (std::int64_t o = 0; o < rows; ++o) to[o] = flat[o * in + i];
-        std::fill(to + rows, to + layer.out_pad, T(0));
+      // A cache line of the result at a time, each from as many rows.
+      for (std::int64_t o = 0; o < layer.out_pad; o += kLine) {
+        const std::int64_t wide = std::min(o + kLine, layer.out_pad) - o, used = std::min(o + wide, rows) - o;
+        for (std::int64_t i = 0; i < in; ++i) {
+          T* to = transposed + i * layer.out_pad + o;
+          const T* from = flat + o * in + i;
+          for (std::int64_t k = 0; k < used; ++k) to[k] = from[k * in];
+          for (std::int64_t k = used; k < wide; ++k) to[k] = T(0);
+        }
       }
       flat += rows * in;
       std::fill(bias, memory, T(0));
@@ -287,9 +293,11 @@ class NetworkOf final : public Network {
       const MlpLayer<T>& layer = layers_[l];
       const T* const weight = sum.weight[l];
       for (std::int64_t o = 0; o < layer.out; ++o) {
-        for (std::int64_t i = 0; i < layer.in; ++i) {
-          *out++ = flipped_[l] ? weight[i * layer.out_pad + o] : weight[o * layer.in_pad + i];
+        if (!flipped_[l]) {
+          out = std::copy_n(weight + o * layer.in_pad, layer.in, out);
+          continue;
         }
+        for (std::int64_t i = 0; i < layer.in; ++i) *out++ = weight[i * layer.out_pad + o];
       }
       if (has_bias_[l]) out = std::copy_n(sum.bias[l], layer.out, out);
     }
