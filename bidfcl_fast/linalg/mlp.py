@@ -154,12 +154,9 @@ class MLPCurvature(LinearOperator):
         picked = torch.randperm(len(inputs), generator=torch.Generator().manual_seed(seed))[:count].to(inputs.device)
         cells = None if weight is None else weight[picked]
         if self.reduction == "sum":
-            share = len(inputs) / count
-            shape = (count, self._layers[-1].outputs)
-            cells = share * (torch.ones(shape, dtype=self.dtype, device=self.device) if cells is None else cells)
-        return MLPCurvature(
-            self._module, inputs[picked], weight=cells, reduction=self.reduction, backend=self.backend
-        )
+            cells = torch.ones(count, dtype=self.dtype, device=self.device) if cells is None else cells.to(self.dtype)
+            cells = cells * (len(inputs) / count)
+        return MLPCurvature(self._module, inputs[picked], weight=cells, reduction=self.reduction, backend=self.backend)
 
     def diagonal(self) -> Tensor:
         """[P]: Gauss-Newton's diagonal, exactly; it costs about a backward pass for every output.

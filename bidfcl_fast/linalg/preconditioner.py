@@ -69,9 +69,7 @@ class NystromPreconditioner:
         [k, P] orthonormal, and [k]: the preconditioner is I + alongᵀ·diag(stretch)·along.
     """
 
-    def __init__(
-        self, operator: LinearOperator, rank: int, damping: float, *, power: int = 0, seed: int = 0
-    ) -> None:
+    def __init__(self, operator: LinearOperator, rank: int, damping: float, *, power: int = 0, seed: int = 0) -> None:
         if not isinstance(operator, LinearOperator):
             raise TypeError(f"operator must be a LinearOperator, got {type(operator).__name__}")
         rank = min(_vectors.count("rank", rank, least=1), operator.size)
@@ -112,4 +110,6 @@ def _orthonormal(y: Tensor) -> Tensor:
     values, vectors = torch.linalg.eigh(y.double() @ y.double().T)
     kept = values > 1e-13 * values[-1]
     kept[-1] = True
-    return ((vectors[:, kept] / values[kept].clamp_min(torch.finfo(torch.float64).tiny).sqrt()).T.to(y.dtype) @ y).contiguous()
+    return (
+        (vectors[:, kept] / values[kept].clamp_min(torch.finfo(torch.float64).tiny).sqrt()).T.to(y.dtype) @ y
+    ).contiguous()
