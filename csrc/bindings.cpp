@@ -170,8 +170,8 @@ PYBIND11_MODULE(_C, m) {
   py::class_<bidfcl::CgState>(m, "CgState")
       .def(py::init([](int dtype, std::int64_t count, std::int64_t size, Address x, Address r, Address p,
                        Address inverse, Address along, Address stretch, std::int64_t rank, Address turned,
-                       double damping, Address goal, Address room, Address rz, Address curvature,
-                       Address steps, Address state) {
+                       double damping, Address goal, Address room, Address rz, Address curvature, Address steps,
+                       Address state) {
         return bidfcl::CgState{dtype,
                                count,
                                size,

@@ -30,14 +30,16 @@ void turn_by(const CgState& s, std::int64_t b, double rz, double* beta) {
   s.rz[b] = rz;
 }
 
-// Numbers of a vector that a low-rank preconditioner takes at a time; of nothing but the size, so that the bits are too.
+// Numbers of a vector that a low-rank preconditioner takes at a time; of nothing but the size, so that the bits are
+// too.
 constexpr std::int64_t kPiece = 4096;
 
 // z = r + alongᵀ·stretch·along·r, and rᵀz.
 template <class T>
 double through_low_rank(const CurvatureKernels<T>& kernels, const CgState& s, const T* r, T* z, int threads) {
   const LowRank<T> low = {s.rank, s.size, static_cast<const T*>(s.along), static_cast<const T*>(s.stretch)};
-  const std::size_t rank = static_cast<std::size_t>(s.rank), pieces = static_cast<std::size_t>((s.size - 1) / kPiece + 1);
+  const std::size_t rank = static_cast<std::size_t>(s.rank),
+                    pieces = static_cast<std::size_t>((s.size - 1) / kPiece + 1);
   std::vector<double> parts(pieces * rank);
   for_chunks(s.size, kPiece, threads, [&](std::int64_t k, std::int64_t begin, std::int64_t end) {
     kernels.low_rank_lean(low, r, begin, end, parts.data() + static_cast<std::size_t>(k) * rank);

@@ -24,7 +24,8 @@ BIDFCL_HD void lean_block(const T* along, std::int64_t size, const T* r, std::in
   for (int k = 0; k < K; ++k) {
     double total = 0;
     for (int l = 0; l < L; ++l) total += static_cast<double>(sum[k][l]);
-    for (std::int64_t j = i; j < end; ++j) total += static_cast<double>(along[k * size + j]) * static_cast<double>(r[j]);
+    for (std::int64_t j = i; j < end; ++j)
+      total += static_cast<double>(along[k * size + j]) * static_cast<double>(r[j]);
     lean[k] = total;
   }
 }
@@ -67,9 +68,8 @@ double low_rank_apply(const LowRank<T>& p, const T* lean, const T* r, std::int64
   LongSum<T> rz;
   over<T>(
       end - begin,
-      [&](std::int64_t i) __attribute__((always_inline)) {
-        rz.part = multiply_add(load(r + begin + i), load(z + begin + i), rz.part);
-      },
+      [&](std::int64_t i)
+          __attribute__((always_inline)) { rz.part = multiply_add(load(r + begin + i), load(z + begin + i), rz.part); },
       [&]() __attribute__((always_inline)) { rz.fold(); },
       [&](std::int64_t i) __attribute__((always_inline)) {
         rz.total += static_cast<double>(r[begin + i]) * static_cast<double>(z[begin + i]);

@@ -112,8 +112,7 @@ class NetworkOf final : public Network {
     T* const memory = lease.work->directions.take(packed_size_ * count);
     std::vector<Packed> packed(static_cast<std::size_t>(count));
     for_chunks(count, 1, threads, [&](std::int64_t k, std::int64_t, std::int64_t) {
-      packed[static_cast<std::size_t>(k)] =
-          pack(static_cast<const T*>(v) + k * parameters_, memory + k * packed_size_);
+      packed[static_cast<std::size_t>(k)] = pack(static_cast<const T*>(v) + k * parameters_, memory + k * packed_size_);
     });
     std::vector<MlpDirection<T>> along;
     for (const Packed& p : packed) along.push_back({p.weight.data(), p.transposed.data(), p.bias.data()});
