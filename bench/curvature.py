@@ -339,7 +339,7 @@ def markdown(run: dict[str, Any]) -> str:
     lines = report.heading("Curvature, measured", run, ", float32, ReLU")
     lines += [
         "",
-        "Contenders of one table took turns; a ratio is the median of the rounds' ratios, above 1 where the contender is faster than the first.",
+        "Every table is of a process of its own. Contenders of one table took turns; a ratio is the median of the rounds' ratios, above 1 where the contender is faster than the first.",
     ]
     lines += ["", run["note"]] if "note" in run else []
     for size in run["results"]:
@@ -448,7 +448,7 @@ def main() -> None:
     run = {
         "date": datetime.date.today().isoformat(),
         "machine": {"cpu": cpu(), "cores": cores()},
-        "load": [min(loads), max(loads)],
+        "load": [loads[0], loads[-1]],
         "versions": versions(),
         "backends": {name: text for name, text in bf.backends.describe().items() if name != "reference"},
         "results": results,
