@@ -119,6 +119,10 @@ struct CgState {
   void* r;
   void* p;
   const void* inverse;  // [size] of a diagonal preconditioner, or null
+  const void* along;    // [rank, size] of a low-rank preconditioner I + alongᵀ·diag(stretch)·along, or null
+  const void* stretch;  // [rank]
+  std::int64_t rank;
+  void* turned;  // [size] room for a residual that has gone through `along`
   double damping;
   const double* goal;        // [count] the squared residual to reach
   const std::int64_t* room;  // [count] steps allowed
@@ -130,8 +134,9 @@ struct CgState {
 
 // One step of every solve that runs; `products` [running, size] holds their A·p and is written to. Returns how many go
 // on. Without `turn`, cg_turn must follow, with the preconditioned residuals of those that go on.
-std::int64_t cg_step(const CgState& state, void* products, bool turn);
-void cg_turn(const CgState& state, const void* preconditioned);
+std::int64_t cg_step(const CgState& state, void* products, bool turn, int threads);
+// `before` [count, size], the residuals of the step before, makes the turn that of a preconditioner that is not linear.
+void cg_turn(const CgState& state, const void* preconditioned, const void* before);
 
 // ----------------------------------------------------------------------------------------------------------------------
 
