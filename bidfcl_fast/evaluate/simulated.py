@@ -37,7 +37,7 @@ def run(spec: recipes.Spec, data: dict[str, Any], seed: int) -> dict[str, Any]:
     return {
         "regret": _percent(regret(value, cost, *truth, budget * n)),
         "regret_predicted_spend": _percent(sized.regret),
-        "overspend": _percent(sized.overspend),
+        "overspend": _percent(sized.overspend / (budget * n)),
         "eom": seen[0],
         "eom_se": seen[1],
         "seconds": wall if recipes.on_gpu(spec) else seconds,

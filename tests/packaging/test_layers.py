@@ -78,7 +78,7 @@ LAYERS = [
     {"autograd"},
     {"losses"},
     {"linalg"},
-    {"bilevel", "methods", "metrics", "labelled", "regret", "cost_curve", "gradients"},
+    {"bilevel", "methods", "metrics", "estimates", "labelled", "ranking", "regret", "resampling", "gradients"},
     {"data", "tables", "scale", "scale_up"},
     {"demo", "evaluate"},
     {"report"},
@@ -110,9 +110,6 @@ IN_FUNCTION = {
     "highspy": lambda module: module == "mckp",
     "scipy": lambda module: module == "linalg.operator",
     "curvlinops": lambda module: module == "linalg.operator",
-    "safetensors": lambda module: module == "methods._store",
-    "econml": lambda module: module == "methods.forest",
-    "sklearn": lambda module: module in {"methods.forest", "methods.base"},
     "numba": lambda module: module.startswith("backends.numba") or module == "cli",
 }
 
