@@ -200,6 +200,15 @@ def test_paired_differences_and_best_recipe():
     assert cells.cost_ratio("b", "a") == 2 and cells.cost_ratio("c", "a") is None
 
 
+def test_only_worlds_that_all_have_stand_side_by_side():
+    results = [made_up("worlds", "a", "mild", s, 5 + s) for s in range(4)]
+    results += [made_up("worlds", "b", "mild", s, 4) for s in range(1, 4)]
+    results += [made_up("worlds", "dear", "mild", 0, 9), made_up("worlds", "a", "none", 7, 1)]
+    cells = Cells(results, "worlds").balanced()
+    assert [len(cells.of(name, "mild")) for name in ("a", "b", "dear")] == [3, 3, 1]
+    assert cells.recipes == ["a", "b", "dear"] and len(cells.of("a", "none")) == 1
+
+
 def test_claims_read_off_what_is_there():
     base, ours = recipes.BASELINE, recipes.RECOMMENDED
     rng = np.random.default_rng(0)

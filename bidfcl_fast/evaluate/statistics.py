@@ -61,6 +61,24 @@ class Cells:
                 cell = (data.get("regime"), data.get("n_rct"), data.get("seed"))
                 self.by.setdefault(result["job"]["recipe"], {})[cell] = result
 
+    def balanced(self) -> Cells:
+        """The same without the cells that some widely run recipe of the regime lacks.
+
+        A stopped run leaves its last worlds to some recipes only; means over different worlds must not stand side by side. Widely
+        run are those with at least half as many cells of the regime as the one with most; the others are left as they are.
+        """
+        out = Cells([], "")
+        for regime in {cell[0] for cells in self.by.values() for cell in cells}:
+            of = {name: self.of(name, regime) for name in self.by}
+            most = max(map(len, of.values()))
+            wide = [set(cells) for cells in of.values() if 2 * len(cells) >= most]
+            shared = set.intersection(*wide)
+            for name, cells in of.items():
+                kept = shared if 2 * len(cells) >= most else set(cells)
+                out.by.setdefault(name, {}).update({cell: r for cell, r in cells.items() if cell in kept})
+        out.by = {name: out.by[name] for name in self.by if out.by.get(name)}
+        return out
+
     @property
     def recipes(self) -> list[str]:
         return list(self.by)

@@ -42,7 +42,7 @@ class Report:
 
 def make(results: Sequence[Result], failures: Sequence[dict[str, Any]] = ()) -> Report:
     """The report of these results; parts without results are left out, and the report says what was run."""
-    worlds, small = Cells(results, "worlds"), Cells(results, "small trial")
+    worlds, small = Cells(results, "worlds").balanced(), Cells(results, "small trial").balanced()
     blocks: list[Block] = [("h1", "Experiments"), *_what_was_run(results, failures)]
     pictures: dict[str, str] = {}
     found = claims(worlds, small)
