@@ -226,6 +226,9 @@ def test_claims_read_off_what_is_there():
     said = [c.holds for c in found.values()]
     assert said[0] is True and said[1] is True and said[-1] is True and None in said
     assert "mild -5.0" in found["below tsm-sl, both in every regime, t < −3"].numbers.replace("-4.9", "-5.0")
+    assert next(iter(found.values())).verdict == "holds (on 5 of 20 worlds)"
+    few = [r for r in results(5.0) if r["job"]["data"]["seed"] < 2]
+    assert claims.claims(Cells(few, "worlds"), Cells([], "small trial"))[0].verdict == "too few worlds to tell"
     assert [c.holds for c in claims.claims(Cells(results(-1.0), "worlds"), Cells([], "small trial"))][:2] == [
         False,
         False,

@@ -7,14 +7,26 @@ from dataclasses import dataclass
 from . import recipes
 from .statistics import Cells, Paired
 
+# Fewer worlds than this in a regime tell nothing of it; so many were asked for.
+FEWEST, ASKED = 3, 20
+
 
 @dataclass(frozen=True)
 class Claim:
-    """`holds` is None where nothing was run to tell."""
+    """`holds` is None where too little was run to tell; `worlds` is the least number of them in any regime that counts."""
 
     text: str
     holds: bool | None
     numbers: str
+    worlds: int = 0
+
+    @property
+    def verdict(self) -> str:
+        """In words, with how many worlds stand behind it where they are fewer than asked for."""
+        if self.holds is None:
+            return "not run" if "world" not in self.numbers else "too few worlds to tell"
+        word = "holds" if self.holds else "does not hold"
+        return f"{word} (on {self.worlds} of {ASKED} worlds)" if 0 < self.worlds < ASKED else word
 
 
 def differ(p: Paired) -> str:
@@ -52,12 +64,12 @@ def claims(worlds: Cells, small: Cells) -> list[Claim]:
     out.append(_each(f"with the small trial: nowhere worse than {recipes.BASELINE}", found, lambda p: p.mean <= 0))
     name = "bidfcl-ppl, learned"
     found = {r: worlds.difference(name, ours, r) for r in regimes}
-    gains = [r for r, p in found.items() if p.n > 1 and p.t is not None and p.t < -2.5]
+    known = {r: p for r, p in found.items() if p.n >= FEWEST}
+    gains = [r for r, p in known.items() if p.t is not None and p.t < -2.5]
     numbers = "; ".join(f"{r} {differ(p)}" for r, p in found.items())
-    run = any(p.n > 1 for p in found.values())
-    out.append(
-        Claim("learning by the upper level adds in more than one regime", len(gains) > 1 if run else None, numbers)
-    )
+    text = "learned by the upper level adds in more than one regime, t < −2.5"
+    fewest = min((p.n for p in known.values()), default=0)
+    out.append(Claim(text, len(gains) > 1 if known else None, numbers, fewest))
     ratio = worlds.cost_ratio(ours, recipes.BASELINE)
     numbers = "not run" if ratio is None else f"{ratio:.2f} times the processor time, median over cells"
     out.append(
@@ -68,6 +80,6 @@ def claims(worlds: Cells, small: Cells) -> list[Claim]:
 
 def _each(text: str, found: dict[str, Paired], test: object) -> Claim:
     numbers = "; ".join(f"{regime} {differ(p)}" for regime, p in found.items()) or "not run"
-    seen = [p for p in found.values() if p.n]
+    seen = [p for p in found.values() if p.n >= FEWEST]
     holds = None if not seen else all(test(p) for p in seen)  # type: ignore[operator]
-    return Claim(text, holds, numbers)
+    return Claim(text, holds, numbers, min((p.n for p in seen), default=0))

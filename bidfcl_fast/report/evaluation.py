@@ -23,8 +23,6 @@ from .evaluation_figures import differences, frontier, standalone, trial_sizes
 # ("h2", text), ("p", text), ("table", header, rows), ("picture", name, caption)
 Block = tuple[Any, ...]
 
-_VERDICT = {True: "holds", False: "does not hold", None: "not run"}
-
 
 @dataclass(frozen=True)
 class Report:
@@ -37,7 +35,7 @@ class Report:
 
     def verdict(self) -> str:
         """The claims, a line each."""
-        return "\n".join(f"{_VERDICT[c.holds]}: {c.text}: {c.numbers}" for c in self.claims)
+        return "\n".join(f"{c.verdict}: {c.text}: {c.numbers}" for c in self.claims)
 
 
 def make(results: Sequence[Result], failures: Sequence[dict[str, Any]] = ()) -> Report:
@@ -127,7 +125,7 @@ def _what_was_run(results: Sequence[Result], failures: Sequence[dict[str, Any]])
 
 
 def _claims_table(found: list[Claim]) -> Block:
-    rows = [[f"{recipes.RECOMMENDED} {c.text}", _VERDICT[c.holds], c.numbers] for c in found]
+    rows = [[f"{recipes.RECOMMENDED} {c.text}", c.verdict, c.numbers] for c in found]
     return ("table", ["Claim", "Verdict", "Mean difference in points of regret"], rows)
 
 
@@ -298,7 +296,7 @@ def _numbers(results: Sequence[Result], found: list[Claim]) -> dict[str, Any]:
         fits.append({"study": r["job"]["study"], "recipe": r["job"]["recipe"], **data, **measured})
     specs = {f"{r['job']['study']}: {r['job']['recipe']}": r["job"]["spec"] for r in results}
     return {
-        "claims": [{"claim": c.text, "holds": c.holds, "numbers": c.numbers} for c in found],
+        "claims": [{"claim": c.text, "verdict": c.verdict, "numbers": c.numbers} for c in found],
         "recipes": specs,
         "machines": sorted({r["measured"].get("machine", "unknown machine") for r in results}),
         "fits": fits,
