@@ -256,7 +256,8 @@ def test_dfcl_lowers_its_loss_and_keeps_its_costs(start):
     rct, obs = trial(900, seed=1, binary=False), trial(1500, seed=2, binary=False)
 
     class Writer:
-        losses: list[float] = []
+        def __init__(self):
+            self.losses = []
 
         def add_scalar(self, tag, value, step):
             if tag == "decision/loss":
@@ -264,7 +265,7 @@ def test_dfcl_lowers_its_loss_and_keeps_its_costs(start):
 
     writer = Writer()
     method = methods.create("dfcl-ppl", start=start, epochs=5, hidden=(8,), steps=30, lr=1e-3)
-    value, cost = method.fit(rct=rct, obs=obs, budget=2.0, progress=False, log=writer).predict(rct.x)
+    _, cost = method.fit(rct=rct, obs=obs, budget=2.0, progress=False, log=writer).predict(rct.x)
     assert len(writer.losses) == 30
     assert np.mean(writer.losses[-5:]) < writer.losses[0]
     np.testing.assert_allclose(cost.mean(0), [0.5, 3.5, 6.5], atol=0.6)
