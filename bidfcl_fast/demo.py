@@ -27,6 +27,8 @@ USERS = 1_000_000
 USERS_REFERENCE = 2_000  # the reference backend is thousands of times slower, on purpose
 FOLDS = 5
 MEMBERS = 4
+# The trial has 2,830 people: narrow networks, small batches, much decay.
+NETWORK: dict[str, Any] = {"hidden": (32, 32), "batch": 256, "decay": 0.1}
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,7 @@ def run(
         table = load_thornton()
         clock.lap("load")
         line.step("fitting, one fold held out at a time")
-        fit = crossfit(lambda: create("tsm-sl", members=MEMBERS), table, k=FOLDS, seed=seed, step=line.step)
+        fit = crossfit(lambda: create("tsm-sl", members=MEMBERS, **NETWORK), table, k=FOLDS, seed=seed, step=line.step)
         clock.lap("fit")
         line.step("allocating")
         choice, gap = plan_by_fold(fit.value, fit.cost, fit.fold, budget, name)

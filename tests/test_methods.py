@@ -16,7 +16,7 @@ from bidfcl_fast.methods.base import part
 
 torch = pytest.importorskip("torch")
 
-QUICK = {"epochs": 30, "width": 8, "batch": 128}
+QUICK = {"epochs": 30, "hidden": (8, 8), "batch": 128}
 
 
 def trial(n=600, seed=0, binary=True) -> Table:
@@ -43,11 +43,11 @@ def test_names_and_create():
 
 
 def test_parameters_as_in_scikit_learn():
-    method = methods.create("tsm-sl", width=8)
-    assert method.get_params()["width"] == 8
+    method = methods.create("tsm-sl", hidden=(8,))
+    assert method.get_params()["hidden"] == (8,)
     assert methods.create("tsm-sl", **method.get_params()).get_params() == method.get_params()
     assert method.set_params(lr=0.5) is method
-    assert repr(method) == "TwoStage(width=8, lr=0.5)"
+    assert repr(method) == "TwoStage(hidden=(8,), lr=0.5)"
     with pytest.raises(ValueError, match="unknown parameter 'depth' of TwoStage"):
         method.set_params(depth=3)
 

@@ -139,6 +139,7 @@ def implicit_hypergradient(
     max_steps: int = 50,
     x0: Tensor | None = None,
     preconditioner: Callable[[Tensor], Tensor] | None = None,
+    stationarity: bool = True,
 ) -> Hypergradient:
     """dL/dφ where the target's parameters are the lower problem's solution: −∇_φ⟨v, ∇_θ ℓ⟩ with H·v = ∇_θ L.
 
@@ -166,6 +167,8 @@ def implicit_hypergradient(
         Added to the curvature in the solve alone: it makes the answer an approximation.
     rtol, max_steps, x0, preconditioner
         Of `conjugate_gradient`; `x0` is the last outer step's `solve.x`.
+    stationarity
+        False: do not work it out (one more gradient and one product); it is NaN then.
 
     Raises
     ------
@@ -184,11 +187,11 @@ def implicit_hypergradient(
     solve = conjugate_gradient(
         operator, slope, x0=x0, rtol=rtol, max_steps=max_steps, damping=damping, preconditioner=preconditioner
     )
-    value, descent = lower.gradient(theta)
+    far = lower.stationarity(*lower.gradient(theta), operator) if stationarity else float("nan")
     return Hypergradient(
         gradient=-lower.pull(theta, solve.x),
         upper=float(upper.detach()),
-        stationarity=lower.stationarity(value, descent, operator),
+        stationarity=far,
         solve=solve,
         target=vectors.flatten(theta).detach().clone(),
     )

@@ -49,7 +49,7 @@ class Method(ABC):
         seed: int = 0,
         progress: bool = True,
     ) -> Method:
-        """Learn from a trial, a log or both; `val` for early stopping; `budget` is money per person."""
+        """Learn from a trial, a log or both; `val` for early stopping; `budget` is money per person, one or several."""
 
     @abstractmethod
     def predict(self, x: Any) -> tuple[Array, Array]:
@@ -59,6 +59,13 @@ class Method(ABC):
         """Predict, then `solve_mckp` with the total `budget` for these people; `options` go to it."""
         value, cost = self.predict(x)
         return solve_mckp(value, cost, budget, **options)
+
+    def __sklearn_tags__(self) -> Any:
+        """What scikit-learn's model selection asks of an estimator."""
+        from sklearn.utils import InputTags, Tags, TargetTags
+
+        target = TargetTags(required=True, two_d_labels=True, multi_output=True, single_output=False)
+        return Tags(estimator_type=None, target_tags=target, input_tags=InputTags())
 
     def __repr__(self) -> str:
         defaults = {name: p.default for name, p in inspect.signature(type(self).__init__).parameters.items()}

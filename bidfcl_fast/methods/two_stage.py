@@ -1,7 +1,8 @@
-"""`tsm-sl`: the two-stage method. First predict value and cost of every treatment, then allocate on the predictions."""
+"""`tsm-sl` and `tsm-ft`: the two-stage methods. First predict value and cost of every treatment, then allocate on that."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,18 +11,25 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..data.table import Table
-from ..progress import Progress
 from . import _fit
-from .base import Method, part
+from ._fit import History, Schedule
+from ._job import Job, check_arms, pooled
+from ._learner import NetLearner, Nets
+from ._link import Link, LinkedLoss, link_of
+from ._network import engine, mlp, outcome_means, start_at
+from ._units import Units, outputs
+from .base import part
 
 Array = NDArray[Any]
 
+HIDDEN = (64, 32, 32)
 
-class TwoStage(Method):
+
+class TwoStage(NetLearner):
     """A small network with a value head and a cost head for each treatment, trained on the treatment received.
 
     Before its first step it predicts the mean of each treatment for everybody; what it learns is how people differ
-    from that, and early stopping keeps the epoch that predicts held-out people best, which may be the start.
+    from that.
 
     Value is a probability (sigmoid, cross-entropy) where all observed values are 0 or 1, else a real number (squared
     error). Cost comes in two forms, chosen by `cost`:
@@ -38,220 +46,249 @@ class TwoStage(Method):
         Which tables `fit` uses: "both" (whatever it is given), "rct" or "obs".
     cost
         "auto", "on-value" or "direct".
-    width
-        Units of the two hidden layers.
-    epochs, batch, lr, decay, patience
-        Of the fit; `decay` is the weight decay.
+    hidden
+        Units of the hidden layers.
+    epochs, batch, lr, decay
+        Of the fit; `decay` is the weight decay. epochs=None: 20, or with early stopping at most 200.
+    patience
+        Epochs without improvement after which a fit ends; it keeps the best epoch, which may be the start. None: no early
+        stopping; the rate falls along a cosine instead. "auto": 15 where a trial is all there is, since a trial is small
+        and a network would learn it by heart; else None.
     holdout
         Share of the rows kept for early stopping where `fit` gets no `val`.
     members
-        Networks averaged, each with its own start and held-out part; more of them, less noise.
+        Networks averaged, each with its own start, order of rows and held-out part; more of them, less noise.
+    finish
+        "dfcl", or a dict of its settings: decision-focused steps on the trial afterwards (`methods.finish`).
+    device
+        Where the networks are trained.
 
     Source: the baseline TSM-SL of Bi-DFCL §5.1.
     """
+
+    name = "tsm-sl"
 
     def __init__(
         self,
         *,
         data: str = "both",
         cost: str = "auto",
-        width: int = 32,
-        epochs: int = 200,
-        batch: int = 256,
+        hidden: Sequence[int] = HIDDEN,
+        epochs: int | None = None,
+        batch: int = 1024,
         lr: float = 2e-3,
-        decay: float = 0.1,
-        patience: int = 15,
+        decay: float = 0.0,
+        patience: Any = "auto",
         holdout: float = 0.2,
         members: int = 1,
+        finish: Any = None,
+        device: str = "cpu",
     ) -> None:
-        self.data, self.cost, self.width = data, cost, width
+        self.data, self.cost, self.hidden = data, cost, hidden
         self.epochs, self.batch, self.lr, self.decay, self.patience = epochs, batch, lr, decay, patience
-        self.holdout, self.members = holdout, members
+        self.holdout, self.members, self.finish, self.device = holdout, members, finish, device
 
-    def fit(
-        self,
-        *,
-        rct: Table | None = None,
-        obs: Table | None = None,
-        val: Table | None = None,
-        budget: Any = None,
-        seed: int = 0,
-        progress: bool = True,
-    ) -> TwoStage:
-        """Learn from `rct` [N rows], `obs` or both, as `data` says.
+    def _learn(self, job: Job) -> None:
+        table, alone = chosen(self.data, job)
+        check_arms(table)
+        self.link_ = link_of(self.cost, table)
+        units = Units.of([table], table if job.rct is None or self.data == "obs" else job.rct)
+        if self.link_.name != "identity":
+            units = self.link_.units(units, table)
+        patience = (15 if alone else None) if self.patience == "auto" else self.patience
+        epochs = (20 if patience is None else 200) if self.epochs is None else self.epochs
+        schedule = Schedule(epochs, self.batch, self.lr, decay=self.decay, patience=patience)
+        modules, self.history_ = fit_networks(
+            job,
+            table,
+            units,
+            schedule,
+            hidden=self.hidden,
+            members=self.members,
+            val=job.val,
+            holdout=self.holdout,
+            link=self.link_,
+            part_name="tsm-sl",
+            device=self.device,
+        )
+        self._take(Nets(modules, units), table)
 
-        `val` is for early stopping; without it a share `holdout` of the rows is set aside. `budget` is accepted, as by
-        every method, and not used: this one learns the same predictions for every budget. Same seed, same result.
-
-        Raises
-        ------
-        ValueError
-            If the table that `data` asks for is missing, or nobody received some treatment.
-        """
-        table = self._chosen(rct, obs)
-        if val is None and not 0 < self.holdout < 1:
-            raise ValueError(f"holdout must be between 0 and 1 where there is no val=, got {self.holdout}")
-        absent = np.flatnonzero(np.bincount(table.treatment, minlength=table.treatments) == 0)
-        if absent.size:
-            raise ValueError(f"nobody in the table received treatment {absent[0]}: nothing can be learned about it")
-        binary = bool(np.isin(table.value, (0, 1)).all())
-        form = self.cost
-        if form == "auto":
-            form = (
-                "on-value" if binary and not table.cost[table.value == 0].any() and table.cost.min() >= 0 else "direct"
-            )
-        if form not in ("on-value", "direct"):
-            raise ValueError(f"cost must be 'auto', 'on-value' or 'direct', got {self.cost!r}")
-        if form == "on-value" and not binary:
-            raise ValueError("cost='on-value' needs values of 0 and 1")
-
-        self.treatments_, self.features_ = table.treatments, table.x.shape[1]
-        self.nets_: list[_Heads] = []
-        self.history_: list[_fit.History] = []
-        with (
-            _fit.quiet_threads(len(table)),
-            torch.random.fork_rng(devices=[]),
-            Progress("fitting tsm-sl", self.members * self.epochs, show=progress) as line,
-        ):
-            for member in range(self.members):
-                rng = np.random.default_rng([seed, member])
-                train, held = (table, val) if val is not None else part(table, self.holdout, rng)
-                held = held if len(held) else train  # too few rows to spare any
-                torch.manual_seed(int(rng.integers(2**31)))
-                net = _Heads(train, self.width, binary, form == "on-value")
-                batches, kept = _Batch(train), _Batch(held)
-                history = _fit.fit(
-                    net,
-                    lambda rows, net=net, batches=batches: net.loss(batches.take(rows)),  # type: ignore[misc]
-                    lambda net=net, kept=kept: net.loss(kept),  # type: ignore[misc]
-                    len(train),
-                    epochs=self.epochs,
-                    batch=self.batch,
-                    lr=self.lr,
-                    decay=self.decay,
-                    patience=self.patience,
-                    generator=torch.Generator().manual_seed(int(rng.integers(2**31))),
-                    step=line.step,
-                )
-                self.nets_.append(net)
-                self.history_.append(history)
-        return self
-
-    def predict(self, x: Any) -> tuple[Array, Array]:
-        """Predicted value and cost, float64 [N, M] each, of people with features x [N, F]."""
-        if not hasattr(self, "nets_"):
-            raise RuntimeError("this method is not fitted yet: call fit first")
-        x = np.asarray(x)
-        if x.ndim != 2 or x.shape[1] != self.features_:
-            raise ValueError(f"x must be [N, {self.features_}] as in fit, got shape {list(x.shape)}")
+    def _predict(self, x: Array) -> tuple[Array, Array]:
+        if self.link_.name == "identity":
+            return super()._predict(x)
+        inputs = self.units_.inputs(x, self.fitted_.device)
+        found = []
         with torch.no_grad(), _fit.quiet_threads(len(x)):
-            outs = [net.predict(torch.as_tensor(x, dtype=torch.float32)) for net in self.nets_]
-        value = np.mean([v.double().numpy() for v, _ in outs], axis=0)
-        cost = np.mean([c.double().numpy() for _, c in outs], axis=0)
+            for module in self.nets_:
+                found.append([part.double().cpu().numpy() for part in self.link_.predict(outputs(module, inputs))])
+        value, cost = (np.mean([pair[k] for pair in found], axis=0) for k in (0, 1))
         return value, cost
 
-    def _chosen(self, rct: Table | None, obs: Table | None) -> Table:
-        if self.data not in ("both", "rct", "obs"):
-            raise ValueError(f"data must be 'both', 'rct' or 'obs', got {self.data!r}")
-        tables = [t for name, t in (("rct", rct), ("obs", obs)) if t is not None and self.data in (name, "both")]
-        if not tables:
-            raise ValueError("fit needs rct= or obs=" if self.data == "both" else f"fit needs {self.data}=")
-        if len(tables) == 1:
-            return tables[0]
-        a, b = tables
-        if a.x.shape[1] != b.x.shape[1] or a.treatments != b.treatments:
-            raise ValueError("rct and obs must have the same features and treatments")
-        return Table(
-            np.concatenate([a.x, b.x]),
-            np.concatenate([a.treatment, b.treatment]),
-            np.concatenate([a.value, b.value]),
-            np.concatenate([a.cost, b.cost]),
-            treatments=a.treatments,
+    def _state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        tensors, info = super()._state()
+        return {**tensors, **self.link_.tensors()}, {**info, "link": self.link_.name}
+
+    def _restore(self, tensors: dict[str, Tensor], info: Mapping[str, Any]) -> None:
+        super()._restore(tensors, info)
+        self.link_ = Link.of(info["link"], tensors)
+
+
+class FineTuned(NetLearner):
+    """`tsm-ft`: fitted on the log (or on both), then fine-tuned on the trial at a smaller rate with early stopping.
+
+    Parameters
+    ----------
+    data
+        "obs" or "both": what it is fitted on first.
+    hidden, epochs, batch, lr
+        As in `tsm-sl`, for the first fit.
+    tuning_epochs, tuning_lr, patience, holdout
+        Of the second.
+    members, finish, device
+        As in `tsm-sl`.
+    """
+
+    name = "tsm-ft"
+
+    def __init__(
+        self,
+        *,
+        data: str = "obs",
+        hidden: Sequence[int] = HIDDEN,
+        epochs: int = 20,
+        batch: int = 1024,
+        lr: float = 2e-3,
+        tuning_epochs: int = 100,
+        tuning_lr: float = 3e-4,
+        patience: int = 10,
+        holdout: float = 0.2,
+        members: int = 1,
+        finish: Any = None,
+        device: str = "cpu",
+    ) -> None:
+        self.data, self.hidden, self.epochs, self.batch, self.lr = data, hidden, epochs, batch, lr
+        self.tuning_epochs, self.tuning_lr, self.patience, self.holdout = tuning_epochs, tuning_lr, patience, holdout
+        self.members, self.finish, self.device = members, finish, device
+
+    def _learn(self, job: Job) -> None:
+        if self.data not in ("obs", "both"):
+            raise ValueError(f"data must be 'obs' or 'both', got {self.data!r}")
+        rct, obs = job.need("rct", "fine-tuning"), job.need("obs", "the fit before fine-tuning")
+        check_arms(rct, "rct")
+        units = Units.of([rct, obs], rct)
+        first = obs if self.data == "obs" else pooled(rct, obs)
+        common: dict[str, Any] = {"hidden": self.hidden, "members": self.members, "device": self.device}
+        modules, _ = fit_networks(
+            job, first, units, Schedule(self.epochs, self.batch, self.lr), part_name="first", **common
         )
-
-
-class _Batch:
-    """A table as tensors."""
-
-    def __init__(self, table: Table | None = None) -> None:
-        if table is not None:
-            self.x = torch.as_tensor(table.x, dtype=torch.float32)
-            self.treatment = torch.as_tensor(table.treatment)[:, None]
-            self.value = torch.as_tensor(table.value, dtype=torch.float32)
-            self.cost = torch.as_tensor(table.cost, dtype=torch.float32)
-
-    def take(self, rows: Tensor) -> _Batch:
-        out = _Batch()
-        out.x, out.treatment = self.x[rows], self.treatment[rows]
-        out.value, out.cost = self.value[rows], self.cost[rows]
-        return out
-
-
-class _Heads(nn.Module):
-    """Standardise, two hidden layers, 2·M outputs that start at the means of the treatments."""
-
-    def __init__(self, train: Table, width: int, binary: bool, on_value: bool) -> None:
-        super().__init__()
-        self.centre: Tensor
-        self.scale: Tensor
-        self.value_unit: Tensor
-        self.cost_unit: Tensor
-        self.cost_start: Tensor
-        m = train.treatments
-        self.binary, self.on_value, self.treatments = binary, on_value, m
-        sd = train.x.std(0)
-        self.register_buffer("centre", _float(train.x.mean(0)))
-        self.register_buffer("scale", _float(np.where(sd > 0, sd, 1.0)))
-        paid = train.value == 1 if on_value else np.ones(len(train), bool)
-        value = _arm_means(train.value, train.treatment, m)
-        cost = _arm_means(train.cost[paid], train.treatment[paid], m)
-        self.register_buffer("value_unit", torch.tensor(1.0 if binary else float(train.value.std()) or 1.0))
-        self.register_buffer(
-            "cost_unit", torch.tensor(float(train.cost[paid].std()) if paid.any() else 1.0).clamp_min(1e-12)
+        tuning = Schedule(self.tuning_epochs, self.batch, self.tuning_lr, patience=self.patience)
+        modules, self.history_ = fit_networks(
+            job, rct, units, tuning, modules=modules, val=job.val, holdout=self.holdout, part_name="tuning", **common
         )
-        self.register_buffer("cost_start", _float(cost))
-        self.trunk = nn.Sequential(nn.Linear(train.x.shape[1], width), nn.SiLU(), nn.Linear(width, width), nn.SiLU())
-        self.value_head, self.cost_head = nn.Linear(width, m), nn.Linear(width, m)
-        with torch.no_grad():
-            for head in (self.value_head, self.cost_head):
-                head.weight.zero_()
-                head.bias.zero_()
-            start = _float(value)
-            self.value_head.bias.copy_(torch.logit(start.clamp(0.01, 0.99)) if binary else start / self.value_unit)
+        self._take(Nets(modules, units), rct)
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Raw value (a logit, or in units of the spread), and the cost (or, on value, the amount): [N, M] each."""
-        h = self.trunk((x - self.centre) / self.scale)
-        raw = self.cost_head(h)
-        # An amount is the treatment's mean amount times a positive factor: a treatment that pays nothing stays at 0.
-        cost = self.cost_start * raw.exp() if self.on_value else self.cost_start + self.cost_unit * raw
-        return self.value_head(h), cost
 
-    def predict(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        raw, cost = self(x)
-        value = torch.sigmoid(raw) if self.binary else raw * self.value_unit
-        return value, value * cost if self.on_value else cost
+def chosen(data: str, job: Job) -> tuple[Table, bool]:
+    """The rows that `data` asks for, and whether they are a trial's alone."""
+    if data not in ("both", "rct", "obs"):
+        raise ValueError(f"data must be 'both', 'rct' or 'obs', got {data!r}")
+    tables = {name: t for name, t in (("rct", job.rct), ("obs", job.obs)) if t is not None and data in (name, "both")}
+    if not tables:
+        raise ValueError("fit needs rct= or obs=" if data == "both" else f"fit needs {data}=")
+    if len(tables) == 2:
+        return pooled(tables["rct"], tables["obs"]), False
+    return next(iter(tables.values())), "rct" in tables
 
-    def loss(self, batch: _Batch) -> Tensor:
-        """Mean loss of the value, plus that of the cost (on value: among those who were paid)."""
-        raw, cost = (out.gather(1, batch.treatment)[:, 0] for out in self(batch.x))
-        if self.binary:
-            of_value = nn.functional.binary_cross_entropy_with_logits(raw, batch.value)
+
+def fit_networks(
+    job: Job,
+    table: Table,
+    units: Units,
+    schedule: Schedule,
+    *,
+    part_name: str,
+    hidden: Sequence[int] = HIDDEN,
+    members: int = 1,
+    modules: Sequence[nn.Module] | None = None,
+    labels: Tensor | None = None,
+    val: Table | None = None,
+    holdout: float = 0.2,
+    link: Link | None = None,
+    device: Any = "cpu",
+    seed: int = 0,
+) -> tuple[list[nn.Module], list[History]]:
+    """Networks fitted to the observed outcomes of a table.
+
+    `labels`: standardised outcomes [N, 2] in place of the table's own. `modules`: start from copies of these. `seed` tells fits of
+    one run apart that would otherwise be the same. Networks without early stopping, or with `val`, are trained side by
+    side; where each has its own held-out part, one after the other.
+    """
+    link = link or Link("identity")
+    if schedule.patience is not None and val is None and not 0 < holdout < 1:
+        raise ValueError(f"holdout must be between 0 and 1 where there is no val=, got {holdout}")
+    together = schedule.patience is None or val is not None
+    groups = [list(range(members))] if together else [[t] for t in range(members)]
+    done: list[nn.Module] = []
+    histories: list[History] = []
+    for group in groups:
+        # A place in the run: its numbers do not depend on what else is fitted, or in what order.
+        place = (job.seed, seed, group[0])
+        rng = np.random.default_rng(place)
+        train, held, own = table, val, labels
+        if schedule.patience is not None and val is None:
+            rows = Table(table.x, table.treatment, table.value, table.cost, treatments=table.treatments)
+            train, held = part(rows, holdout, rng)
+            assert train.row is not None and held.row is not None
+            own = None if labels is None else labels[torch.from_numpy(train.row)]
+            held = held if len(held) else train  # too few rows to spare any
+        y = units.outcomes(train, device) if own is None else own.to(device)
+        made: list[nn.Module] = []
+        for t in group:
+            torch.manual_seed(int(np.random.default_rng((job.seed, seed, t)).integers(2**31)))
+            net = mlp(table.x.shape[1], hidden, 2 * table.treatments)
+            if modules is not None:
+                net.load_state_dict(modules[t].state_dict())
+            else:
+                start_at(net, link.start(train, outcome_means(y, train)))
+            made.append(net.to(device))
+        name = f"{part_name}.{group[0]}"
+        kept = job.store.get(name)
+        step = job.expect(schedule.epochs)
+        machine = engine(made)
+        if kept is not None:
+            for t, module in enumerate(made):
+                module.load_state_dict(dict(_prefixed(kept, f"{t}.")))
+            histories += [
+                History(int(b), tuple(row.tolist())) for b, row in zip(kept["best"], kept["loss"], strict=True)
+            ]
         else:
-            of_value = ((raw - batch.value / self.value_unit) ** 2).mean()
-        error = ((cost - batch.cost) / self.cost_unit) ** 2
-        if self.on_value:
-            error = error * batch.value
-        return of_value + error.mean()
+            x = units.inputs(train.x, device)
+            loss = LinkedLoss.of(link, train, y)
+            held_out = None
+            if held is not None:
+                held_out = (units.inputs(held.x, device), LinkedLoss.of(link, held, units.outcomes(held, device)))
+            found = _fit.fit(
+                machine,
+                x,
+                loss,
+                schedule,
+                seed=place,
+                held_out=held_out,
+                store=job.store,
+                part=name,
+                step=step,
+                log=job.log,
+            )
+            histories += found
+            state = {f"{t}.{k}": v for t, module in enumerate(made) for k, v in module.state_dict().items()}
+            state |= {
+                "best": torch.tensor([h.best_epoch for h in found]),
+                "loss": torch.tensor([h.loss for h in found], dtype=torch.float64),
+            }
+            job.store.put(name, state)
+        done += [module.eval() for module in made]
+    return done, histories
 
 
-def _arm_means(y: Array, treatment: Array, treatments: int) -> Array:
-    """[M] means; a treatment without anybody gets the mean of all."""
-    count = np.bincount(treatment, minlength=treatments)
-    total = np.bincount(treatment, weights=y, minlength=treatments)
-    overall = y.mean() if y.size else 0.0
-    return np.asarray(np.where(count > 0, total / np.maximum(count, 1), overall))
-
-
-def _float(x: Any) -> Tensor:
-    return torch.as_tensor(x, dtype=torch.float32)
+def _prefixed(tensors: Mapping[str, Tensor], prefix: str) -> list[tuple[str, Tensor]]:
+    return [(k[len(prefix) :], v) for k, v in tensors.items() if k.startswith(prefix)]

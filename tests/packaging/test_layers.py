@@ -110,6 +110,9 @@ IN_FUNCTION = {
     "highspy": lambda module: module == "mckp",
     "scipy": lambda module: module == "linalg.operator",
     "curvlinops": lambda module: module == "linalg.operator",
+    "safetensors": lambda module: module == "methods._store",
+    "econml": lambda module: module == "methods.forest",
+    "sklearn": lambda module: module in {"methods.forest", "methods.base"},
     "numba": lambda module: module.startswith("backends.numba") or module == "cli",
 }
 

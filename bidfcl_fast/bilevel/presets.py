@@ -1,0 +1,133 @@
+"""Named settings of `BiDFCL`; each of them is an argument too."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What `BiDFCL` does; its arguments of the same names explain them.
+
+    `schedule`: passes over the data of `obs` (the log's model, for the correction), `teacher`, `warm` (the student on the log's observed
+    outcomes alone, first) and `student`; `batch`, `lr` and `floor` of all of them.
+    """
+
+    correction: str = "none"
+    teachers: Any = 1
+    teacher_rows: str = "rct"
+    gate: Any = 0.5
+    factual_gate: Any = 0.0
+    gate_start: tuple[float, float] = (0.5, 0.5)
+    learn: tuple[str, ...] | None = None
+    trial_rows: bool = False
+    reading: str = "A"
+    counterfactual_weight: float = 1.0
+    upper_every: int = 30
+    upper_error: float = 1.0
+    upper_rows: int = 65_536
+    multiplier_grad: str = "implicit"
+    temperature: float = 0.1
+    price_bounds: tuple[float, float] | None = (0.0, 10.0)
+    min_gap: float | None = 0.02
+    curvature: str = "gauss_newton"
+    cg_steps: int = 10
+    cg_tolerance: float = 0.03
+    damping: float = 0.01
+    share: float = 0.25
+    assumed_steps: int = 0
+    step_size: float = 1e-2
+    bridge_lr: float = 1e-2
+    correction_lr: float = 2e-3
+    prox: float = 0.01
+    schedule: dict[str, Any] = field(default_factory=dict)
+    finish: Any = "none"
+
+
+# What simulations with known truth support: ground the log's outcomes on the trial, distil from teachers that started apart from
+# each other, train from scratch on both tables, and finish on the decision loss where the trial is large and the log was biased.
+RECOMMENDED = Settings(
+    correction="ridge",
+    teachers=2,
+    teacher_rows="both",
+    gate=0.9,
+    factual_gate=0.5,
+    gate_start=(0.9, 0.5),
+    trial_rows=True,
+    schedule={"obs": 5, "teacher": 10, "warm": 0, "student": 10, "batch": 1024, "lr": 4e-3, "floor": 0.05},
+    finish="auto",
+)
+
+# Algorithm 1 as written: learned gates of pseudo-labels, the log alone below, the multiplier a constant.
+PAPER = Settings(
+    gate="network",
+    upper_every=5,
+    upper_error=0.0,
+    upper_rows=8192,
+    multiplier_grad="stop",
+    temperature=1.0,
+    min_gap=1e-3,
+    curvature="hessian",
+    cg_steps=50,
+    cg_tolerance=1e-6,
+    damping=0.0,
+    share=1.0,
+    assumed_steps=5,
+    step_size=1e-3,
+    bridge_lr=3e-3,
+    prox=0.0,
+    schedule={"obs": 0, "teacher": 200, "warm": 20, "student": 20, "batch": 4096, "lr": 1e-3, "floor": 0.05},
+)
+
+# Teacher and target mixed at a constant, on both tables: the gates' baseline.
+FIXED_GATE = Settings(
+    trial_rows=True,
+    schedule={"obs": 0, "teacher": 200, "warm": 0, "student": 20, "batch": 1024, "lr": 2e-3, "floor": 0.05},
+)
+
+PRESETS = {"recommended": RECOMMENDED, "paper": PAPER, "fixed-gate": FIXED_GATE}
+
+
+def settings(preset: str, differentiation: str, given: dict[str, Any]) -> Settings:
+    """The preset with what was given in its place; what a learned part implies is filled in."""
+    if preset not in PRESETS:
+        raise ValueError(f"preset must be one of {', '.join(PRESETS)}, got {preset!r}")
+    base = PRESETS[preset]
+    if differentiation not in ("implicit", "explicit"):
+        raise ValueError(f"differentiation must be 'implicit' or 'explicit', got {differentiation!r}")
+    if differentiation == "explicit":
+        # One step, at every batch (A.5); and there must be something to learn.
+        base = replace(base, upper_every=1 if preset == "paper" else base.upper_every, assumed_steps=1)
+        if preset == "recommended" and given.get("correction") is None and given.get("learn") is None:
+            base = replace(base, correction="learned")
+    schedule = {**base.schedule, **(given.get("schedule") or {})}
+    unknown = set(schedule) - set(base.schedule)
+    if unknown:
+        raise ValueError(f"schedule knows {', '.join(base.schedule)}; got {', '.join(sorted(unknown))}")
+    changed = {name: value for name, value in given.items() if value is not None and name != "schedule"}
+    made = replace(base, schedule=schedule, **changed)
+    if made.correction not in ("none", "ridge", "learned"):
+        raise ValueError(f"correction must be 'none', 'ridge' or 'learned', got {made.correction!r}")
+    if made.teacher_rows not in ("rct", "both"):
+        raise ValueError(f"teacher_rows must be 'rct' or 'both', got {made.teacher_rows!r}")
+    if made.upper_every < 1:
+        raise ValueError(f"upper_every must be at least 1, got {made.upper_every}")
+    if made.learn is None:
+        implied = [name for name in ("gate", "factual_gate") if not isinstance(getattr(made, name), (int, float))]
+        implied += ["correction"] if made.correction == "learned" else []
+        made = replace(made, learn=tuple(implied))
+    made = replace(made, learn=tuple(made.learn or ()))
+    for name in made.learn or ():
+        if name not in ("gate", "factual_gate", "correction"):
+            raise ValueError(f"learn takes 'gate', 'factual_gate' and 'correction', got {name!r}")
+        if name == "correction" and made.correction == "none":
+            raise ValueError("learn=('correction',) needs correction='ridge' or 'learned'")
+        if name != "correction" and isinstance(getattr(made, name), (int, float)):
+            # A learned constant: one for each arm and head, from the number given.
+            first, second = made.gate_start
+            value = float(getattr(made, name))
+            start = (value, second) if name == "gate" else (first, value)
+            changed = {"gate_start": start, name: "per-arm"}
+            made = replace(made, **changed)
+    return made

@@ -1,0 +1,302 @@
+"""What the package's own methods share: one `fit` around what each learns, the finish, saving and loading."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ..data.table import Table
+from ..progress import Progress
+from . import _fit, _store
+from ._job import Job, budgets_of, check_tables
+from ._network import Average
+from ._units import Units, outputs
+from .base import Method
+
+Array = NDArray[Any]
+
+
+class Learner(Method):
+    """A method whose fit is `_learn`, with everything around it done here."""
+
+    name = "method"
+    finish: Any = None
+    _ends_itself = False  # whether `_learn` does the finish
+
+    def fit(
+        self,
+        rct: Any = None,
+        y: Any = None,
+        *,
+        obs: Table | None = None,
+        val: Table | None = None,
+        budget: Any = None,
+        seed: int = 0,
+        progress: bool = True,
+        checkpoint: Any = None,
+        resume: bool = False,
+        log: Any = None,
+    ) -> Any:
+        """Learn from a trial, a log or both.
+
+        Parameters
+        ----------
+        rct
+            A `Table`: the trial. Or, for scikit-learn, features [N, F] of the trial, with y.
+        y
+            [N, 3]: treatment, value, cost.
+        obs
+            The log.
+        val
+            A held-out trial, for early stopping where a method does that.
+        budget
+            Money per person, one number or several to train for together. Methods that only predict do without.
+        seed
+            Fixes everything: start, order of the rows, held-out parts.
+        progress
+            Show a progress line where stderr is a terminal.
+        checkpoint
+            A file in which finished parts and the state after every epoch are kept, replaced whole each time.
+        resume
+            Go on from that file if it is there; the result has the bits of a run that was not interrupted. A file of
+            another run (tables, seed, budget, parameters) is refused.
+        log
+            Curves: a folder for TensorBoard, or anything with `add_scalar(tag, value, step)`.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If a table is missing, has no rows, does not match the others, or lacks a treatment.
+        RuntimeError
+            If something that is asked for is not installed.
+        """
+        rct = _table(rct, y)
+        check_tables(rct, obs, val)
+        budgets = budgets_of(budget)
+        run: dict[str, Any] = {}
+        if checkpoint is not None:
+            run = {
+                "tables": _store.fingerprint((rct, obs, val)),
+                "seed": seed,
+                "budget": None if budgets is None else budgets.tolist(),
+                "parameters": repr(sorted(self.get_params().items(), key=lambda item: item[0])),
+            }
+        store = _store.Store(checkpoint, run, resume=resume)
+        rows = sum(len(t) for t in (rct, obs) if t is not None)
+        with (
+            _fit.quiet_threads(rows),
+            torch.random.fork_rng(devices=[]),
+            Progress(f"fitting {self.name}", show=progress) as line,
+            _writer(log) as write,
+        ):
+            torch.manual_seed(seed)
+            job = Job(rct, obs, val, budgets, seed, line, store, write)
+            self._reset()
+            self._learn(job)
+            if self.finish not in (None, "none") and not self._ends_itself:
+                from .finish import finish
+
+                finish(self, job)
+        return self
+
+    def _reset(self) -> None:
+        """Forget an earlier fit."""
+        for name in [name for name in vars(self) if name.endswith("_") and not name.startswith("_")]:
+            delattr(self, name)
+
+    @abstractmethod
+    def _learn(self, job: Job) -> None: ...
+
+    @abstractmethod
+    def _predict(self, x: Array) -> tuple[Array, Array]: ...
+
+    def predict(self, x: Any) -> tuple[Array, Array]:
+        """Predicted value and cost, float64 [N, M] each, of people with features x [N, F]."""
+        if not hasattr(self, "features_"):
+            raise RuntimeError("this method is not fitted yet: call fit first")
+        x = np.asarray(x)
+        if x.ndim != 2 or x.shape[1] != self.features_:
+            raise ValueError(f"x must be [N, {self.features_}] as in fit, got shape {list(x.shape)}")
+        finished: Nets | None = getattr(self, "finished_", None)
+        return self._predict(x) if finished is None else finished.predict(x)
+
+    def score(self, x: Any, y: Any = None, *, budget: Any = None) -> float:
+        """How good the decisions are on a trial: the expected outcome at `budget` per person, the mean over several.
+
+        Without a budget: minus the squared error of value and cost in their standard deviations. x is a `Table`, or
+        features with y as in `fit`, which is what scikit-learn's model selection hands over.
+        """
+        table = _table(x, y)
+        assert table is not None
+        value, cost = self.predict(table.x)
+        budgets = budgets_of(budget)
+        if budgets is not None:
+            from ..metrics import eom
+
+            return float(np.mean(eom(value, cost, table, budgets).value))
+        at = (np.arange(len(table)), table.treatment)
+        errors = [((a[at] - b) ** 2).mean() / (b.var() or 1.0) for a, b in ((value, table.value), (cost, table.cost))]
+        return -float(np.mean(errors))
+
+    # --- On disk ------------------------------------------------------------------------------------------------------
+
+    def save(self, path: Any) -> None:
+        """Write the fitted method to one file (safetensors; no pickle); `methods.load` reads it.
+
+        Raises
+        ------
+        RuntimeError
+            If it is not fitted.
+        TypeError
+            If something in it cannot be written that way: a module of your own among its parameters, a forest.
+        """
+        if not hasattr(self, "features_"):
+            raise RuntimeError("this method is not fitted yet: call fit first")
+        try:
+            parameters = json.dumps(self.get_params(deep=False))
+        except TypeError as error:
+            raise TypeError(f"{self!r} cannot be saved: {error}; save the state_dict of its networks instead") from None
+        tensors, info = self._state()
+        finished: Nets | None = getattr(self, "finished_", None)
+        if finished is not None:
+            tensors = {**tensors, **finished.tensors("finished.")}
+        info = {**info, "finished": None if finished is None else finished.shape}
+        _store.write(
+            Path(path),
+            tensors,
+            {"method": f"{type(self).__module__}:{type(self).__qualname__}", "parameters": parameters, **info},
+        )
+
+    def _state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        raise TypeError(f"{type(self).__name__} cannot be saved: what it fits has no form without pickle")
+
+    def _restore(self, tensors: dict[str, Tensor], info: Mapping[str, Any]) -> None:
+        raise NotImplementedError
+
+
+class Nets:
+    """Networks and their units: predictions are the mean of theirs."""
+
+    def __init__(self, modules: Sequence[nn.Module], units: Units) -> None:
+        self.modules, self.units = list(modules), units
+        self.average = Average(self.modules).eval()
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.average.parameters()).device
+
+    def predict(self, x: Array) -> tuple[Array, Array]:
+        with torch.no_grad(), _fit.quiet_threads(len(x)):
+            return self.units.money(outputs(self.average, self.units.inputs(x, self.device)))
+
+    @property
+    def shape(self) -> list[int]:
+        """Number of networks, features, widths of the hidden layers, outputs."""
+        first = [m for m in self.modules[0].modules() if isinstance(m, nn.Linear)]
+        return [len(self.modules), first[0].in_features, *(layer.out_features for layer in first)]
+
+    def tensors(self, prefix: str = "") -> dict[str, Tensor]:
+        out = {f"{prefix}units.{name}": torch.from_numpy(np.asarray(a)) for name, a in self.units.arrays().items()}
+        for t, module in enumerate(self.modules):
+            out |= {f"{prefix}net.{t}.{name}": p for name, p in module.state_dict().items()}
+        return out
+
+    @classmethod
+    def of(cls, tensors: Mapping[str, Tensor], shape: Sequence[int], prefix: str = "") -> Nets:
+        from ._network import mlp
+
+        count, features, *widths = shape
+        modules = []
+        for t in range(count):
+            module = mlp(features, widths[:-1], widths[-1])
+            start = f"{prefix}net.{t}."
+            module.load_state_dict({k[len(start) :]: v for k, v in tensors.items() if k.startswith(start)})
+            modules.append(module)
+        units = {name: tensors[f"{prefix}units.{name}"].numpy() for name in ("centre", "scale", "mean", "sd")}
+        return cls(modules, Units(**units))
+
+
+class NetLearner(Learner):
+    """A method whose fit ends in networks with standardised outputs [N, 2M]: values, then costs."""
+
+    fitted_: Nets
+
+    def _take(self, nets: Nets, table: Table) -> None:
+        self.fitted_ = nets
+        self.treatments_, self.features_ = table.treatments, table.x.shape[1]
+
+    @property
+    def nets_(self) -> list[nn.Module]:
+        """The networks; they take standardised features (`units_.inputs`)."""
+        return self.fitted_.modules
+
+    @property
+    def units_(self) -> Units:
+        return self.fitted_.units
+
+    def _predict(self, x: Array) -> tuple[Array, Array]:
+        return self.fitted_.predict(x)
+
+    def _state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        return self.fitted_.tensors(), {"shape": self.fitted_.shape, "treatments": self.treatments_}
+
+    def _restore(self, tensors: dict[str, Tensor], info: Mapping[str, Any]) -> None:
+        self.fitted_ = Nets.of(tensors, info["shape"])
+        self.features_, self.treatments_ = info["shape"][1], info["treatments"]
+
+
+def load(path: Any) -> Learner:
+    """The method that `save` wrote."""
+    import importlib
+
+    tensors, info = _store.read(Path(path))
+    module, _, cls = str(info.get("method", "")).partition(":")
+    if not module.startswith("bidfcl_fast.") or "parameters" not in info:
+        raise ValueError(f"{path}: not a saved method")
+    made: Learner = getattr(importlib.import_module(module), cls)(**json.loads(info["parameters"]))
+    made._restore(tensors, info)
+    if info["finished"] is not None:
+        made.finished_ = Nets.of(tensors, info["finished"], "finished.")  # type: ignore[attr-defined]
+    return made
+
+
+def _table(rct: Any, y: Any) -> Table | None:
+    if y is None:
+        return rct
+    if isinstance(rct, Table):
+        raise TypeError("rct is a Table already; y goes with an array of features")
+    labels = np.asarray(y)
+    if labels.ndim != 2 or labels.shape[1] != 3:
+        raise ValueError(f"y must be [N, 3]: treatment, value, cost; got shape {list(labels.shape)}")
+    treatment = labels[:, 0].astype(np.int64)
+    if not np.array_equal(treatment, labels[:, 0]):
+        raise ValueError("the first column of y must hold treatments 0, 1, …")
+    return Table(np.asarray(rct), treatment, labels[:, 1], labels[:, 2])
+
+
+@contextlib.contextmanager
+def _writer(log: Any) -> Iterator[Callable[[str, float, int], None] | None]:
+    if log is None:
+        yield None
+        return
+    if hasattr(log, "add_scalar"):
+        yield log.add_scalar
+        return
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise RuntimeError("log= as a folder needs tensorboard: pip install tensorboard") from error
+    writer = SummaryWriter(str(log))
+    try:
+        yield writer.add_scalar
+    finally:
+        writer.close()
