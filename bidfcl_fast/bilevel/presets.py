@@ -64,7 +64,7 @@ PAPER = Settings(
     gate="network",
     upper_every=5,
     upper_error=0.0,
-    upper_rows=8192,
+    upper_rows=4096,
     multiplier_grad="stop",
     temperature=1.0,
     min_gap=1e-3,
@@ -77,7 +77,7 @@ PAPER = Settings(
     step_size=1e-3,
     bridge_lr=3e-3,
     prox=0.0,
-    schedule={"obs": 0, "teacher": 200, "warm": 20, "student": 20, "batch": 4096, "lr": 1e-3, "floor": 0.05},
+    schedule={"obs": 0, "teacher": 200, "warm": 20, "student": 20, "batch": 2048, "lr": 1e-3, "floor": 0.05},
 )
 
 # Teacher and target mixed at a constant, on both tables: the gates' baseline.

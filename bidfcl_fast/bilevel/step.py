@@ -122,15 +122,14 @@ class BilevelStep:
         before = vectors.flatten(theta).detach().clone() if self.assumed_steps else None
         try:
             with torch.no_grad():
-                held = self.labels(batch, start) if self.assumed_steps else None
+                held = self.labels(batch, start)
             for _ in range(self.assumed_steps):
-                assert held is not None
                 with torch.enable_grad():
                     slope = torch.autograd.grad(held.loss(self.target(batch.x)), theta)
                 with torch.no_grad():
                     for p, g in zip(theta, slope, strict=True):
                         p.sub_(g, alpha=self.step_size)
-            operator = self._operator(batch, start)
+            operator = self._operator(batch, held)
             found = implicit_hypergradient(
                 self.target, learned, lower_loss, self.upper_loss, batch.x, curvature=operator, rtol=self.cg_tolerance,
                 max_steps=self.cg_steps, damping=self._absolute(operator), x0=self._warm, stationarity=False,
@@ -151,12 +150,10 @@ class BilevelStep:
             v = torch.ones(operator.size, dtype=operator.dtype, device=operator.device)
         return self.damping * float((operator @ v).norm() / v.norm())
 
-    def _operator(self, batch: Batch, start: Tensor | None) -> Any:
+    def _operator(self, batch: Batch, labels: Labels) -> Any:
         """The fused curvature where the target allows it, else the name of the general one."""
         rows = slice(0, max(1, round(self.share * len(batch.x))))
-        part = Batch(*(t[rows] for t in batch))
-        with torch.no_grad():
-            labels = self.labels(part, None if start is None else start[rows])
+        x, labels = batch.x[rows].contiguous(), Labels(*(t[rows] for t in labels))
         exact = self.curvature == "hessian"
         given: dict[str, Any] = {
             "targets": labels.label.contiguous() if exact else None,
@@ -166,9 +163,9 @@ class BilevelStep:
             return self.curvature
         try:
             if self._fused is None:
-                self._fused = MLPCurvature(self.target, part.x.contiguous(), kind=self.curvature, **given)
+                self._fused = MLPCurvature(self.target, x, kind=self.curvature, **given)
             else:
-                self._fused.refresh(part.x.contiguous(), **given)
+                self._fused.refresh(x, **given)
         except (TypeError, ValueError):
             self._plain = True
             return self.curvature
