@@ -31,9 +31,11 @@ from bidfcl_fast.bilevel import implicit_hypergradient
 from bidfcl_fast.linalg import (
     GaussNewtonOperator,
     HessianOperator,
+    JacobiPreconditioner,
     LinearOperator,
     MLPCurvature,
     NystromPreconditioner,
+    SamplePreconditioner,
     conjugate_gradient,
 )
 
@@ -42,6 +44,8 @@ warnings.filterwarnings("ignore", category=DeprecationWarning)
 SIZES = [((12, 64, 32, 32, 4), 8192), ((192, 128, 64, 32, 10), 8192), ((12, 64, 32, 32, 4), 512)]
 RTOL, MOST = 1e-3, 500
 OUTER = 10
+SAMPLE = 512
+GRADIENT = "one plain gradient"
 
 
 class Problem:
@@ -116,6 +120,11 @@ def summarise(times: dict[str, list[float]], base: str) -> list[dict[str, Any]]:
             "median_s": kept(statistics.median(seconds)),
             "best_s": kept(min(seconds)),
             "ratio": kept(statistics.median(b / s for b, s in zip(times[base], seconds, strict=True))),
+            **(
+                {"gradients": kept(statistics.median(s / b for b, s in zip(times[GRADIENT], seconds, strict=True)))}
+                if GRADIENT in times
+                else {}
+            ),
         }
         for name, seconds in times.items()
     ]
@@ -137,7 +146,7 @@ def products(problem: Problem, rounds: int, inner: int) -> list[dict[str, Any]]:
             kept._gradients, problem.parameters, shaped, retain_graph=True
         ),
         "kept-graph autograd, Gauss-Newton": lambda: rough._apply(v),
-        "one plain gradient": gradient,
+        GRADIENT: gradient,
     }
     for backend in bf.backends.available():
         for kind, judge in (("hessian", kept), ("gauss_newton", rough)):
@@ -164,9 +173,13 @@ def hypergradients(problem: Problem, rounds: int) -> list[dict[str, Any]]:
         while conjugate_gradient(ours, flat(slope), damping=damping, rtol=RTOL, max_steps=MOST).status:
             damping *= 2  # the exact Hessian needs more to be positive definite
 
-        def fused(ours: MLPCurvature = ours, damping: float = damping) -> Any:
+        def fused(ours: MLPCurvature = ours, damping: float = damping, sampled: bool = False) -> Any:
             ours.refresh(targets=problem.labels().detach() if ours.kind == "hessian" else None)
-            return implicit_hypergradient(*inputs, curvature=ours, damping=damping, rtol=RTOL, max_steps=MOST)
+            kept = SamplePreconditioner(ours.sample(SAMPLE), damping) if sampled else None
+            found = implicit_hypergradient(
+                *inputs, curvature=ours, damping=damping, rtol=RTOL, max_steps=MOST, preconditioner=kept
+            )
+            return found, kept.products if kept else 0
 
         def graph() -> tuple[list[Tensor], list[Tensor]]:
             slope = torch.autograd.grad(problem.upper_loss(problem.target), problem.parameters)
@@ -184,9 +197,9 @@ def hypergradients(problem: Problem, rounds: int) -> list[dict[str, Any]]:
             v = torchopt_cg.solve(product, slope, damping, RTOL, MOST)
             return flat(torch.autograd.grad(kept, bridge, [-t for t in v])), flat(v)
 
-        first, (theirs, v) = fused(), torchopt()
+        (first, _), (theirs, v) = fused(), torchopt()
         rhs = flat(graph()[0])
-        steps = first.solve.steps
+        steps = {"TorchOpt's conjugate gradient": "", "bidfcl_fast": first.solve.steps}
         residual = float((rhs - ours @ v - damping * v).norm() / rhs.norm())
         assert first.solve.status == 0 and residual < 1.1 * RTOL, (kind, first.solve.sentence, residual)
         assert torch.nn.functional.cosine_similarity(first.gradient, theirs, dim=0) > 0.99
@@ -197,15 +210,23 @@ def hypergradients(problem: Problem, rounds: int) -> list[dict[str, Any]]:
             return flat(betty_cg.hypergradient(loss, problem.parameters, bridge, slope, damping, steps))
 
         contenders: dict[str, Callable[[], Any]] = {"TorchOpt's conjugate gradient": torchopt, "bidfcl_fast": fused}
+        if len(x) >= 8 * SAMPLE:
+            sampled = f"bidfcl_fast, a sample of {SAMPLE} rows as preconditioner"
+            found, inner = fused(sampled=True)
+            assert found.solve.status == 0
+            assert torch.nn.functional.cosine_similarity(found.gradient, theirs, dim=0) > 0.99
+            contenders[sampled] = lambda fused=fused: fused(sampled=True)
+            steps[sampled] = f"{found.solve.steps}, and {inner} of the sample"
         if kind == "hessian":
             contenders["Betty's, as many steps"] = betty
+            steps["Betty's, as many steps"] = first.solve.steps
         for entry in summarise(take_turns(contenders, rounds), "TorchOpt's conjugate gradient"):
-            out.append(entry | {"system": kind, "steps": steps, "damping": float(f"{damping:.3g}")})
+            out.append(entry | {"system": kind, "steps": steps[entry["contender"]], "damping": float(f"{damping:.3g}")})
     return out
 
 
 def outer_steps(problem: Problem, count: int) -> list[dict[str, Any]]:
-    """`count` outer steps in a row, the target and the labels moving between them; totals, products and steps."""
+    """`count` outer steps in a row, the target moving between them; the median solve with its linearisation."""
     x = problem.x
     damping = 0.5 * float(MLPCurvature(problem.target, x).diagonal().mean())
     start = flat(problem.parameters).clone()
@@ -214,15 +235,15 @@ def outer_steps(problem: Problem, count: int) -> list[dict[str, Any]]:
     def run(name: str) -> dict[str, Any]:
         torch.nn.utils.vector_to_parameters(start.clone(), problem.parameters)
         operator = MLPCurvature(problem.target, x)
-        v, kept, seconds, steps, built = None, None, 0.0, [], 0
+        v, kept, seconds, steps = None, None, [], []
         generator = torch.Generator().manual_seed(1)
         for k in range(count):
             for p in problem.parameters:  # what k = 5 lower steps on another batch do, in size
                 p.data.add_(
                     torch.randn(p.shape, generator=generator), alpha=1e-3 * float(p.data.norm()) / p.numel() ** 0.5
                 )
-            begin = time.perf_counter()
             slope = flat(torch.autograd.grad(problem.upper_loss(problem.target), problem.parameters))
+            begin = time.perf_counter()
             if name == "TorchOpt's conjugate gradient":
                 rough = GaussNewtonOperator(problem.target, x, problem.lower_loss)
                 torchopt_cg.solve(
@@ -232,12 +253,18 @@ def outer_steps(problem: Problem, count: int) -> list[dict[str, Any]]:
                     RTOL,
                     MOST,
                 )
-                seconds += time.perf_counter() - begin
+                seconds.append(time.perf_counter() - begin)
                 continue
             operator.refresh()
-            if "preconditioned" in name and k == 0:
-                kept = NystromPreconditioner(operator, 64, damping)
-                built += 64
+            if "Jacobi" in name:
+                kept = JacobiPreconditioner(operator, damping)
+            if "Nyström" in name and k == 0:
+                kept = NystromPreconditioner(operator.sample(SAMPLE // 2), 32, damping)
+            if "a sample as" in name:
+                if k == 0:
+                    kept = SamplePreconditioner(operator.sample(SAMPLE), damping)
+                else:
+                    kept.sample.refresh()
             result = conjugate_gradient(
                 operator,
                 slope,
@@ -249,16 +276,25 @@ def outer_steps(problem: Problem, count: int) -> list[dict[str, Any]]:
             )
             assert result.status == 0
             v = result.x
-            seconds += time.perf_counter() - begin
+            seconds.append(time.perf_counter() - begin)
             steps.append(result.steps)
         return {
             "contender": name,
-            "median_s": float(f"{seconds / count:.4g}"),
+            "median_s": float(f"{statistics.median(seconds):.4g}"),
             "steps": round(statistics.mean(steps), 1) if steps else None,
-            "built": built,
         }
 
-    for name in ("TorchOpt's conjugate gradient", "cold", "warm start", "warm start, preconditioned"):
+    names = [
+        "TorchOpt's conjugate gradient",
+        "cold",
+        "cold, Jacobi",
+        "warm start",
+        "warm start, Nyström of a sample, kept",
+    ]
+    if len(x) >= 8 * SAMPLE:
+        names.append("warm start, a sample as preconditioner, kept and refreshed")
+    run(names[1])  # once before it counts
+    for name in names:
         out.append(run(name))
     torch.nn.utils.vector_to_parameters(start, problem.parameters)
     for entry in out:
@@ -303,7 +339,7 @@ def markdown(run: dict[str, Any]) -> str:
     lines = report.heading("Curvature, measured", run, ", float32, ReLU")
     lines += [
         "",
-        "Contenders of one table took turns; a ratio is the median of the rounds' ratios, above 1 where the contender is faster than the first.",
+        "Every table is of a process of its own. Contenders of one table took turns; a ratio is the median of the rounds' ratios, above 1 where the contender is faster than the first.",
     ]
     lines += ["", run["note"]] if "note" in run else []
     for size in run["results"]:
@@ -312,12 +348,9 @@ def markdown(run: dict[str, Any]) -> str:
             "| contender | median | best | kept-graph exact ÷ it | ÷ one plain gradient |",
             "|---|---:|---:|---:|---:|",
         ]
-        gradient = next(e["median_s"] for e in size["products"] if e["contender"] == "one plain gradient")
         for e in size["products"]:
             times = (milliseconds(e[key]) for key in ("median_s", "best_s"))
-            lines.append(
-                f"| {e['contender']} | {' | '.join(times)} | {e['ratio']:.2f} | {e['median_s'] / gradient:.2f} |"
-            )
+            lines.append(f"| {e['contender']} | {' | '.join(times)} | {e['ratio']:.2f} | {e['gradients']:.2f} |")
         lines += ["", f"### One hypergradient, from nothing, to a relative residual of {RTOL:g}", ""]
         lines += [
             "| system | contender | median | ours ÷ TorchOpt's, or its share | steps |",
@@ -329,13 +362,9 @@ def markdown(run: dict[str, Any]) -> str:
                 f"| {name} + {e['damping']:g}·I | {e['contender']} | {milliseconds(e['median_s'])} | {1 / e['ratio']:.2f} | {e['steps']} |"
             )
         lines += ["", "### Gauss-Newton solves of outer steps in a row, the network moving in between", ""]
-        lines += ["| contender | a step | ÷ TorchOpt's | conjugate-gradient steps |", "|---|---:|---:|---:|"]
+        lines += ["| contender | a solve | ÷ TorchOpt's | conjugate-gradient steps |", "|---|---:|---:|---:|"]
         for e in size["outer"]:
-            steps = (
-                ""
-                if e["steps"] is None
-                else f"{e['steps']:g}" + (f", and {e['built']} products once" if e["built"] else "")
-            )
+            steps = "" if e["steps"] is None else f"{e['steps']:g}"
             lines.append(f"| {e['contender']} | {milliseconds(e['median_s'])} | {1 / e['ratio']:.2f} | {steps} |")
     if run["memory"]:
         lines += ["", "## Memory", "", "12-64-32-32-4, batch 512, a fresh process.", ""]
@@ -366,38 +395,64 @@ def picture(curves: dict[str, list[list[float]]], path: Path) -> None:
     figure.savefig(path, metadata={"Date": None})
 
 
+TABLES: dict[str, Callable[[Problem, int, int], Any]] = {
+    "products": products,
+    "hypergradients": lambda problem, rounds, _: hypergradients(problem, max(3, rounds // 3)),
+    "outer": lambda problem, rounds, _: outer_steps(problem, OUTER if rounds > 3 else 4),
+}
+
+
+def piece(name: str, quick: bool) -> Any:
+    """One table of one size, or "memory"; each runs in a process of its own."""
+    if name == "memory":
+        torch.set_num_threads(1)
+        return memory(Problem(*SIZES[-1]), *((500, 50) if quick else (10_000, 1000)))
+    torch.set_num_threads(cores())
+    table, _, which = name.partition("-")
+    sizes, rows = SIZES[int(which)]
+    before = os.getloadavg()[0]
+    rounds, inner = (3, 5) if quick else (15, 30) if rows < 1000 else (9, 5)
+    return {"load": before, "table": TABLES[table](Problem(sizes, rows), rounds, inner)}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="the smallest size alone, few rounds; writes no results")
-    parser.add_argument("--memory", action="store_true", help="only what memory does, as JSON: in a fresh process")
+    parser.add_argument("--piece", help="only this piece, as JSON on standard output, such as products-0 or memory")
+    parser.add_argument("--pieces", type=Path, help="a folder of pieces, NAME.json, that have been run already")
     parser.add_argument("--results", type=Path, default=HERE / "results", help="where the record and the table go")
     parser.add_argument("--picture", type=Path, default=HERE.parent / "docs" / "curvature_memory.svg")
     args = parser.parse_args()
-    torch.set_num_threads(cores())
-    if args.memory:
-        torch.set_num_threads(1)
-        print(json.dumps(memory(Problem(*SIZES[-1]), *((500, 50) if args.quick else (10_000, 1000)))))
+    if args.piece:
+        print(json.dumps(piece(args.piece, args.quick)))
         return
-    before = os.getloadavg()[0]
-    results = []
-    for sizes, rows in SIZES[-1:] if args.quick else SIZES:
-        problem = Problem(sizes, rows)
-        rounds, inner = (15, 30) if rows < 1000 else (9, 5)
-        found = {"network": "-".join(map(str, sizes)), "rows": rows, "products": products(problem, rounds, inner)}
-        found["hypergradients"] = hypergradients(problem, rounds // 3)
-        found["outer"] = outer_steps(problem, 4 if args.quick else OUTER)
-        results.append(found)
-        print(f"{found['network']}, batch {rows}: done", file=sys.stderr, flush=True)
-    command = [sys.executable, __file__, "--memory", *["--quick"] * args.quick]
-    curves = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+    def get(name: str) -> Any:
+        if args.pieces and (args.pieces / f"{name}.json").exists():
+            return json.loads((args.pieces / f"{name}.json").read_text())
+        command = [sys.executable, __file__, "--piece", name, *["--quick"] * args.quick]
+        found = json.loads(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout)
+        print(f"{name}: done", file=sys.stderr, flush=True)
+        return found
+
+    results, loads = [], []
+    for k, (sizes, rows) in enumerate(SIZES):
+        if args.quick and k < len(SIZES) - 1:
+            continue
+        entry: dict[str, Any] = {"network": "-".join(map(str, sizes)), "rows": rows}
+        for table in TABLES:
+            found = get(f"{table}-{k}")
+            entry[table] = found["table"]
+            loads.append(round(found["load"], 2))
+        results.append(entry)
     run = {
         "date": datetime.date.today().isoformat(),
         "machine": {"cpu": cpu(), "cores": cores()},
-        "load": [round(before, 2), round(os.getloadavg()[0], 2)],
+        "load": [loads[0], loads[-1]],
         "versions": versions(),
         "backends": {name: text for name, text in bf.backends.describe().items() if name != "reference"},
         "results": results,
-        "memory": curves,
+        "memory": get("memory"),
     }
     text = markdown(run)
     print(text)
@@ -407,7 +462,7 @@ def main() -> None:
     name = re.sub(r"[^a-z0-9]+", "-", f"curvature {cpu()} {cores()} cores".lower()).strip("-")
     (args.results / f"{name}-{run['date']}.json").write_text(json.dumps(run, indent=1) + "\n", encoding="utf-8")
     (args.results / "curvature.md").write_text(text, encoding="utf-8")
-    picture(curves, args.picture)
+    picture(run["memory"], args.picture)
 
 
 if __name__ == "__main__":

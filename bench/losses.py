@@ -127,8 +127,47 @@ def losses_at(users: int, treatments: int, rounds: int) -> dict[str, float]:
     calls["ppl_loss implicit, cpp"] = case.backward(case.ours(losses.ppl_loss, **implicit))
     sparse = Case(users, treatments, share=0.01)
     calls["ppl_loss, cpp, 1 % with an outcome"] = sparse.backward(sparse.ours(losses.ppl_loss))
+    for name in ("pifd_loss", "pifd_loss exact"):
+        variant = "exact" if "exact" in name else "paper"
+        calls[f"{name}, numba"] = case.backward(case.ours(losses.pifd_loss, variant=variant, backend="numba"))
     calls["twice: ppl_loss, cpp"] = case.twice(contenders["ppl_loss, cpp"])
     calls["twice: eager torch"] = case.twice(contenders["eager torch"])
+    return medians(calls, rounds)
+
+
+def returns(users: int, treatments: int, rounds: int) -> dict[str, float]:
+    """DRP: scores of the steps between neighbouring arms."""
+    case = Case(users, treatments)
+    score = torch.rand(users, treatments - 1, requires_grad=True)
+    labels = (case.treatment, case.outcome, case.outcome * 2)
+    step, t = torch.arange(treatments - 1), case.treatment[:, None]
+    sign = case.weight[:, None] * ((t == step + 1).float() - (t == step).float())
+
+    def plain() -> torch.Tensor:
+        value, cost = (y[:, None] for y in labels[1:])
+        return -(sign * (value * score + cost * torch.nn.functional.logsigmoid(-score))).sum()
+
+    def backward(loss: Callable[[], torch.Tensor]) -> Callable[[], None]:
+        def call() -> None:
+            score.grad = None
+            loss().backward()
+
+        return call
+
+    source = score.detach()
+    target = torch.empty_like(source)
+    calls = {
+        "floor: scores copied": lambda: target.copy_(source),
+        "drp_loss, cpp": backward(lambda: losses.drp_loss(score, *labels, weight=case.weight, backend="cpp")),
+        "drp_loss, numba": backward(lambda: losses.drp_loss(score, *labels, weight=case.weight, backend="numba")),
+        "eager torch": backward(plain),
+    }
+    found = []
+    for name in list(calls)[1:]:
+        calls[name]()
+        assert score.grad is not None
+        found.append(score.grad.clone())
+    assert all(torch.allclose(x, found[0], rtol=1e-3, atol=1e-9) for x in found)
     return medians(calls, rounds)
 
 
@@ -180,6 +219,7 @@ def markdown(record: dict[str, Any]) -> str:
     ]
     for size, times in record["losses"].items():
         lines += [f"## {size}", "", *table(times, "ms", "floor")]
+    lines += [f"## DRP, {record['eom_size']}", "", *table(record["drp"], "ms", "floor: scores copied")]
     lines += ["## One call on 256 users × 5 treatments", "", *table(record["small"], "µs")]
     lines += [f"## The multiplier on labelled rows, {record['eom_size']}", "", *table(record["eom"], "ms")]
     return "\n".join(lines)
@@ -196,6 +236,7 @@ def main() -> None:
         "machine": {"cpu": run.cpu(), "cores": run.cores()},
         "versions": run.versions(),
         "losses": {f"{users:,} users × {m} treatments": losses_at(users, m, rounds) for m in (10, 2)},
+        "drp": returns(users, 10, rounds),
         "small": small_call(rounds),
         "eom_size": f"{users:,} users × 10 treatments",
         "eom": budgets(users, 10, rounds),

@@ -103,7 +103,9 @@ def _several(budget: Any, name: str = "budget") -> tuple[np.ndarray, str]:
     return np.atleast_1d(b), "budgets" if b.ndim else "one"
 
 
-def ragged(value: Any, cost: Any, offsets: Any, budget: Any, mask: Any, segments: Any) -> tuple[RaggedProblems, str]:
+def ragged(
+    value: Any, cost: Any, offsets: Any, budget: Any, mask: Any, segments: Any, name: str = "budget"
+) -> tuple[RaggedProblems, str]:
     """The arguments of `solve_mckp_ragged`, and which of its forms it is: one, budgets or segments."""
     v, c = floats("value", value), floats("cost", cost)
     if v.ndim != 1:
@@ -113,10 +115,10 @@ def ragged(value: Any, cost: Any, offsets: Any, budget: Any, mask: Any, segments
     longest = _longest_row(rows, v.size)
     n = rows.size - 1
     if segments is not None:
-        start, stop, b = _segments(segments, n, budget)
+        start, stop, b = _segments(segments, n, budget, name)
         form = "segments"
     else:
-        b, form = _several(budget)
+        b, form = _several(budget, name)
         start, stop = np.zeros(b.size, np.int64), np.full(b.size, n, np.int64)
     shape = (b.size, v.size)
     v, c = np.broadcast_to(v, shape), np.broadcast_to(c, shape)
@@ -197,11 +199,11 @@ def least_spends(min_spend: Any, problems: Problems) -> np.ndarray | None:
 
 def treated(max_treated: Any, control: Any, problems: Problems) -> tuple[np.ndarray | None, int]:
     """[B] max_treated, whole numbers, and the control treatment."""
-    items = problems.value.shape[2]
     if isinstance(control, bool) or not isinstance(control, (int, np.integer)):
         raise TypeError(f"control must be the index of a treatment, an integer, got {control!r}")
     if max_treated is None:
         return None, int(control)
+    items = problems.value.shape[2]
     if not 0 <= control < items:
         raise ValueError(f"control must be the index of a treatment, 0 to {items - 1}, got {control}")
     most = per_problem("max_treated", max_treated, problems.count)

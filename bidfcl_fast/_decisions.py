@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import logging
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,7 @@ class Family(enum.IntEnum):
     PIFD = 1  # frozen finite differences, Algorithm 3 as printed
     PIFD_EXACT = 2  # the same, true black-box differences
     DECISION = 3  # the hard decision; value only
+    DRP = 4  # return on investment: `value` holds scores [B, N, M−1] of the steps between M arms; there is no cost
 
 
 class Order(enum.IntEnum):
@@ -69,6 +71,22 @@ def gap_rule(variant: str, temperature: Any, min_gap: Any, window: Any) -> Rule:
     return Rule(family, positive("temperature", temperature), bounds[0] if bounds else 0.0, window is not None)
 
 
+def price_range(bounds: Any) -> tuple[float, float]:
+    """The clamp on the price of money; none without bounds."""
+    if bounds is None:
+        return -math.inf, math.inf
+    low, high = map(float, bounds)
+    if not low <= high:
+        raise ValueError(f"price_bounds must be (low, high) with low <= high, got {bounds}")
+    return low, high
+
+
+def log_price(prices: list[float]) -> None:
+    logging.getLogger("bidfcl_fast.losses").warning(
+        "price of money %s: clamped, or nobody's soft decision moves; the multiplier counts as constant there", prices
+    )
+
+
 @dataclass(frozen=True)
 class Decisions:
     """B problems of N users, M treatments, K multipliers.
@@ -80,7 +98,7 @@ class Decisions:
     """
 
     value: Any  # [B, N, M] float32, float64, float16 or bfloat16
-    cost: Any  # [B, N, M] same dtype
+    cost: Any  # [B, N, M] same dtype; None for DRP
     treatment: Any  # [B, N] int64
     weight: Any  # [B, N] float32 or float64
     outcome: Any  # [B, N], or None: 0
@@ -114,6 +132,11 @@ class Decisions:
 
 
 _GRIDS = ("value", "cost", "mask", "value_turn", "cost_turn")
+
+
+def arms(rule: Rule, items: int) -> int:
+    """M: how many treatments there may be."""
+    return items + (rule.family is Family.DRP)
 
 
 def stray_treatment(treatment: Any, items: int) -> ValueError:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ._arrays import BFLOAT16
-from ._decisions import Decisions, Total, stray_treatment
+from ._decisions import Decisions, Total, arms, stray_treatment
 from ._problems import Contested, FrontierResult, MckpResult, Problems
 from ._ragged import RaggedProblems
 from .errors import Status
@@ -179,7 +179,7 @@ def decision_loss(d: Decisions, order: int, threads: int, value_out: Any, cost_o
         (int(rule.family), rule.temperature, rule.bound, rule.window),
     )
     if astray:
-        raise stray_treatment(d.treatment, items)
+        raise stray_treatment(d.treatment, arms(rule, items))
     return totals
 
 

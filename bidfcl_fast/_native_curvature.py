@@ -55,7 +55,10 @@ class Network:
 
 
 class ConjugateGradient:
-    """Solves side by side on NumPy arrays, changed in place: x, r and p [B, P], rz and goal [B] float64."""
+    """Solves side by side on NumPy arrays, changed in place: x, r and p [B, P], rz and goal [B] float64.
+
+    Preconditioned by `inverse` [P], a diagonal, or by `low_rank`, (along [rank, P], stretch [rank]), or by neither.
+    """
 
     def __init__(
         self,
@@ -63,30 +66,42 @@ class ConjugateGradient:
         r: np.ndarray,
         p: np.ndarray,
         inverse: np.ndarray | None,
+        low_rank: tuple[np.ndarray, np.ndarray] | None,
         *,
         rz: np.ndarray,
         goal: np.ndarray,
         room: np.ndarray,
         damping: float,
+        threads: int,
     ) -> None:
         count, size = x.shape
+        along, stretch = low_rank or (None, None)
+        turned = None if along is None else np.empty(size, x.dtype)
         self.state = np.where(room > 0, 1, -1).astype(np.int64)
         self.running = int((self.state == 1).sum())
         self.steps, self.curvature = np.zeros(count, np.int64), np.full(count, np.nan)
         room = np.ascontiguousarray(room, np.int64)
         small = (goal, room, rz, self.curvature, self.steps, self.state)
-        self._keep = (x, r, p, inverse, *small)
+        self._keep = (x, r, p, inverse, along, stretch, turned, *small)
         c = module()
         self._state = c.CgState(
-            _DTYPE[x.dtype], count, size, *map(_address, (x, r, p, inverse)), damping, *map(_address, small)
+            _DTYPE[x.dtype],
+            count,
+            size,
+            *map(_address, (x, r, p, inverse, along, stretch)),
+            0 if along is None else len(along),
+            _address(turned),
+            damping,
+            *map(_address, small),
         )
-        self._step, self._turn = c.cg_step, c.cg_turn
+        self._step, self._turn, self._threads = c.cg_step, c.cg_turn, threads
 
     def step(self, products: int, turn: bool) -> int:
         """One step of those that run, from the address of their products; how many go on."""
-        self.running = self._step(self._state, products, turn)
+        self.running = self._step(self._state, products, turn, self._threads)
         return self.running
 
-    def turn(self, preconditioned: int) -> None:
-        """New directions of those that run, from the address of their preconditioned residuals."""
-        self._turn(self._state, preconditioned)
+    def turn(self, preconditioned: int, before: int) -> None:
+        """New directions of those that run, from the addresses of their preconditioned residuals and of r [B, P] as it
+        was before the step."""
+        self._turn(self._state, preconditioned, before)

@@ -65,8 +65,9 @@ def padded(problems: Problems, backend: str) -> Problems:
     cells, all_cells = problems.value.shape[1], problems.users * problems.longest
     if all_cells > max(SMALL, MOST_PADDING * cells):
         raise ValueError(
-            f"backend {backend!r} pads every row to the longest, {problems.longest} treatments: {all_cells} cells where "
-            f"there are {cells}; use backend 'cpp', which reads ragged rows as they are, or shorten the longest rows"
+            f"backend {backend!r} pads every row to the longest here, {problems.longest} treatments: {all_cells} cells where "
+            f"there are {cells}; only the search for a budget on backend 'cpp' reads ragged rows as they are: use that, "
+            "or shorten the longest rows"
         )
     exists = np.arange(problems.longest) < np.diff(problems.offsets)[:, None]
     open_ = exists

@@ -106,8 +106,13 @@ class FusedLoss(Function):
     def backward(ctx: Any, scale: Tensor) -> Any:
         made, ctx.gradients = ctx.gradients, None
         # Made once and given away: what the caller then does to them in place cannot reach another backward.
-        if made is not None and not torch.is_grad_enabled() and bool((scale == 1).all()):
-            return (*made, *_REST)
+        if made is not None and not torch.is_grad_enabled():
+            if bool((scale == 1).all()):
+                return (*made, *_REST)
+            if made[0].itemsize > 2:  # halves would be rounded twice
+                factor = scale if scale.dim() == 0 else scale[:, None, None]
+                needed = ctx.needs_input_grad[:2]
+                return (*(x.mul_(factor) if need else None for x, need in zip(made, needed, strict=True)), *_REST)
         return (*apply(PolicyGrad, scale, *ctx.saved_tensors, *ctx.options), *_REST)
 
 

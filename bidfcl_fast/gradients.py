@@ -12,7 +12,7 @@ import numpy as np
 
 from . import _check, _pool, backends
 from ._arrays import like, to_numpy
-from ._decisions import Decisions, Family, Order, Total, gap_rule
+from ._decisions import Decisions, Family, Order, Total, gap_rule, log_price, price_range
 
 # name -> (family, whether the multipliers price the cost in the outcome)
 LOSSES = {
@@ -47,6 +47,8 @@ def loss_and_grad(
     min_gap: float | None = None,
     window: float | None = None,
     multiplier_grad: str = "stop",
+    price_bounds: tuple[float, float] | None = None,
+    centre: bool = False,
     mask: Any = None,
     backend: str | None = None,
 ) -> LossAndGrad:
@@ -64,7 +66,7 @@ def loss_and_grad(
         A number or [K], whose losses are summed.
     cost_outcome
         [N]; needed by "dpl", "mer", "difd" and multiplier_grad="implicit".
-    temperature, variant, min_gap, window, multiplier_grad, mask
+    temperature, variant, min_gap, window, multiplier_grad, price_bounds, centre, mask
         As in `losses.ppl_loss` and `losses.pifd_loss`.
     backend
         As in `solve_mckp`.
@@ -82,6 +84,7 @@ def loss_and_grad(
     implicit = multiplier_grad == "implicit"
     if (dual or implicit) and cost_outcome is None:
         raise ValueError(f"{loss} with multiplier_grad={multiplier_grad!r} needs cost_outcome")
+    low, high = price_range(price_bounds)
     rule = gap_rule(variant, temperature, min_gap, window)
     if family is not Family.PIFD:
         rule = replace(rule, family=family)
@@ -105,13 +108,18 @@ def loss_and_grad(
     m = np.ascontiguousarray(m[None])
     w, y = labels("weight", weight), labels("outcome", outcome)
     x = labels("cost_outcome", cost_outcome) if dual or implicit else None
+    if implicit and centre:
+        y, x = (z - (w * z).sum() / w.sum() for z in (y, x))  # type: ignore[union-attr]
     run = backends.resolve(backend).decision_loss
     price, total = m if dual else None, None
     if implicit:
         total = run(Decisions(value, cost, t, w, y, x, m, rule, open_), Order.VALUE)
         slope = total[..., Total.COST_SLOPE]
         moves = (slope != 0) & (m > 0)  # at 0 money is left over, and the multiplier stays there
-        price = np.where(moves, total[..., Total.VALUE_SLOPE] / np.where(moves, slope, 1.0), 0.0)
+        free = np.where(moves, total[..., Total.VALUE_SLOPE] / np.where(moves, slope, 1.0), 0.0)
+        price = np.where(moves, free.clip(low, high), 0.0)
+        if ((price != free) | ~moves)[m > 0].any():
+            log_price(price[0].tolist())
     out = _pool.empty(value.shape, dtype), _pool.empty(value.shape, dtype)
     made = run(Decisions(value, cost, t, w, y, x, m, rule, open_, price), Order.GRADIENT, *out)
     total = made if total is None else total

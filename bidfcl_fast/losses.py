@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from . import ops
-from ._decisions import Family, Rule, Total, gap_rule, positive
+from ._decisions import Family, Rule, Total, gap_rule, log_price, positive, price_range
 from .autograd import FusedLoss, ImplicitLoss, PolicyLoss, apply
 
 __all__ = [
@@ -293,49 +293,71 @@ def drp_loss(
     cost: Tensor,
     *,
     shares: Any = None,
+    weight: Tensor | None = None,
+    backend: str | None = None,
 ) -> Tensor:
     """DHCL-style return on investment: at the minimum, sigmoid(score) is the lift in value over the lift in cost.
 
     With two arms, score [N] or [N, 1]:  −Σ_i w_i·(value_i·s_i + cost_i·ln(1 − σ(s_i))), w = 1/N_1 for the treated and −1/N_0
     for the others, which is convex in s where the lift in cost is positive. With M arms, score [N, M−1]: the same for each pair of
     neighbours (j−1, j), summed; σ(s_j) is then the marginal return of arm j over arm j−1. Value must be scaled so that returns
-    are below 1. Elementwise in N, so autograd's own derivatives, of any order, are used.
+    are below 1. First and second derivatives in score; a third raises.
 
     Parameters
     ----------
     score
-        [N], or [N, M−1].
+        [N], [N, M−1] or [B, N, M−1] float32, float64, float16 or bfloat16.
     treatment
-        [N] int64, 0 … M−1, arms in the order of their cost.
+        [N] or [B, N] int64, 0 … M−1, arms in the order of their cost.
     value, cost
-        [N] observed value and cost.
+        [N] or [B, N] observed value and cost.
     shares
-        [M] probabilities of the arms. None: those observed, and then every arm must have been received by somebody.
+        [M] probabilities p of the arms. None: those observed, and then every arm must have been received by somebody.
+    weight
+        [N] or [B, N], 1/(N·p_t) as in the other losses (`metrics.ipw_weight`), instead of shares: a batch takes its trial's.
+    backend
+        As in `solve_mckp`.
 
     Source: DHCL (Zhou et al., AAAI 2023), reconstructed in METHOD.md §2.7: "DHCL-style", not the authors' code.
     """
-    if not isinstance(score, Tensor) or score.dtype not in _FLOATS or score.dim() not in (1, 2):
-        raise ValueError(f"score must be a float tensor [N] or [N, M-1], got {_what(score)}")
+    if not isinstance(score, Tensor) or score.dtype not in _FLOATS or score.dim() not in (1, 2, 3):
+        raise ValueError(f"score must be a float tensor [N], [N, M-1] or [B, N, M-1], got {_what(score)}")
     s = score.unsqueeze(1) if score.dim() == 1 else score
-    n, steps = s.shape
-    _check_integers(treatment, [(n,)])
-    for name, x in (("value", value), ("cost", cost)):
-        _check_label(name, x, [(n,)], s)
+    if s.shape[-1] == 0:
+        raise ValueError("score has no steps between treatments: expected M >= 2")
+    if weight is not None and shares is not None:
+        raise ValueError("give shares or weight, not both")
+    shapes = [s.shape[-2:-1]] if s.dim() == 2 else [s.shape[-2:-1], s.shape[:-1]]
+    _check_integers(treatment, shapes)
+    if weight is None:
+        weight = _drp_weight(treatment, s, shares)
+    # Nothing is bought at a price here: no cost, one multiplier.
+    labels = _labels(
+        s, s.new_zeros(()).expand(s.shape), None, treatment, weight, value, cost, 0.0, names=("value", "cost")
+    )
+    return _loss(s, s.new_zeros(()).expand(s.shape), labels, _options(Rule(Family.DRP), backend))
+
+
+def _drp_weight(treatment: Tensor, score: Tensor, shares: Any) -> Tensor:
+    """[N] or [B, N]: one over how many received the same treatment, or would have by the shares."""
+    n, arms = score.shape[-2], score.shape[-1] + 1
+    t = treatment.clamp(0, arms - 1)  # one that is out of range is named by the loss
     if shares is None:
-        counts = torch.stack([(treatment == j).sum() for j in range(steps + 1)])
-        if not torch.compiler.is_compiling() and not bool((counts > 0).all()):
-            missing = int((counts == 0).nonzero()[0])
-            raise ValueError(f"nobody received treatment {missing}: give shares, or leave it out")
+        ones = torch.ones(t.shape, dtype=torch.float64)
+        counts = torch.zeros(*t.shape[:-1], arms, dtype=torch.float64).scatter_add(-1, t, ones)
+        if _plain(score, score) and not bool((counts > 0).all()):
+            missing = int((counts == 0).nonzero()[0, -1])
+            raise ValueError(f"nobody received treatment {missing}: give shares or weight, or leave it out")
     else:
-        counts = n * torch.as_tensor(shares)
-        if counts.shape != (steps + 1,) or not bool((counts > 0).all()):
-            raise ValueError(f"shares must be [{steps + 1}] positive numbers, got {shares}")
-    rate = (1 / counts).to(s.dtype)
-    arm = torch.arange(1, steps + 1)
-    own = treatment.unsqueeze(1)
-    w = torch.where(own == arm, rate[1:], 0.0) - torch.where(own == arm - 1, rate[:-1], 0.0)
-    # ln(1 − σ(s)) = ln σ(−s)
-    return -(w * (value.unsqueeze(1) * s + cost.unsqueeze(1) * torch.nn.functional.logsigmoid(-s))).sum()
+        p = (
+            shares.double()
+            if isinstance(shares, Tensor)
+            else torch.tensor([float(x) for x in shares], dtype=torch.float64)
+        )
+        if p.shape != (arms,) or (_plain(score, score) and not bool((p > 0).all())):
+            raise ValueError(f"shares must be [{arms}] positive numbers, got {shares}")
+        counts = (n * p).expand(*t.shape[:-1], arms)
+    return (1 / counts).gather(-1, t).to(ops.arithmetic(score.dtype))
 
 
 # --- From arguments to Functions --------------------------------------------------------------------------------------
@@ -352,9 +374,7 @@ def _budgeted(
     mask, treatment, weight, outcome, cost_outcome, multiplier, _ = labels
     if cost_outcome is None:
         raise ValueError("multiplier_grad='implicit' needs cost_outcome, the observed cost")
-    low, high = (-math.inf, math.inf) if bounds is None else map(float, bounds)
-    if not low <= high:
-        raise ValueError(f"price_bounds must be (low, high) with low <= high, got {bounds}")
+    low, high = price_range(bounds)
     if centre:
         total = weight.sum(-1, keepdim=True)
         outcome, cost_outcome = (y - (weight * y).sum(-1, keepdim=True) / total for y in (outcome, cost_outcome))
@@ -367,10 +387,7 @@ def _budgeted(
 
 def _log(price: Tensor, held: Tensor) -> None:
     if bool(held.any()):
-        logger.warning(
-            "price of money %s: clamped, or nobody's soft decision moves; the multiplier counts as constant there",
-            price[held].tolist(),
-        )
+        log_price(price[held].tolist())
     if logger.isEnabledFor(logging.DEBUG):
         logger.debug("price of money %s", price.tolist())
 
@@ -409,6 +426,7 @@ def _labels(
     cost_outcome: Tensor | None,
     multiplier: Any,
     dual: bool = False,
+    names: tuple[str, str] = ("outcome", "cost_outcome"),
 ) -> tuple:
     """The checked arguments, as the ops want them: mask, treatment, weight, outcome, cost_outcome, multiplier, price."""
     if not isinstance(value, Tensor) or value.dtype not in _FLOATS or value.dim() not in (2, 3):
@@ -423,10 +441,10 @@ def _labels(
         raise ValueError(f"mask must be bool {list(value.shape)} like value_hat, got {_what(mask)}")
     shapes = [value.shape[-2:-1]] if value.dim() == 2 else [value.shape[-2:-1], value.shape[:-1]]
     _check_integers(treatment, shapes)
-    _check_label("outcome", outcome, shapes, value)
+    _check_label(names[0], outcome, shapes, value)
     _check_label("weight", weight, shapes, value)
     if cost_outcome is not None:
-        _check_label("cost_outcome", cost_outcome, shapes, value)
+        _check_label(names[1], cost_outcome, shapes, value)
     elif dual:
         raise ValueError("cost_outcome is needed: a dual loss counts value − λ·cost")
     m = _multiplier(multiplier, value, dual)

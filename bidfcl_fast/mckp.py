@@ -151,48 +151,78 @@ def solve_mckp(
         For misuse: shapes, dtypes, NaN or infinity, a user with no open treatment, an unknown backend, arguments that
         exclude each other.
     """
-    start_time = time.monotonic()
-    _check.budget_or_multiplier(budget, multiplier)
-    _check.together(multiplier, min_spend, max_treated, integrality, time_limit)
-    amount, name = (budget, "budget") if multiplier is None else (multiplier, "multiplier")
+    asked = Asked(multiplier, min_spend, max_treated, control, fill, integrality, time_limit, warm_start, throw)
+    amount, name = asked.amount(budget)
     problems, form = _check.problems(value, cost, amount, mask, segments, name)
-    if any(x is not None for x in (multiplier, min_spend, max_treated)) or integrality == "proven":
-        problems = problems.widened()  # only the plain search reads halves as they are
-    module = backends.resolve(backend)
-    least = _check.least_spends(min_spend, problems)
-    most, control = _check.treated(max_treated, control, problems)
-    extra: dict[str, np.ndarray] = {}
-    if multiplier is None:
-        start = warm_multiplier(warm_start, problems.count)
-        raw = module.mckp(problems, fill=bool(fill), warm_start=start)
-    else:
-        _check.not_negative("multiplier", problems.budget)
-        raw = module.decide(problems, problems.budget + 0.0)
-        problems = replace(problems, budget=raw.spend)
-    _precision.refuse_too_wide(problems, raw)
-    solved = np.flatnonzero(raw.status == Status.SOLVED).tolist()
-    if least is not None:
-        extra["most_spend"] = _window.spend_at_least(problems, raw, least, module, fill=bool(fill))
-    if most is not None:
-        extra["treated"] = np.full(problems.count, -1)
-        extra["treated_multiplier"] = np.full(problems.count, np.nan)
-        for b in solved:
-            limits = _treated.cap(problems, raw, b, int(most[b]), control, module, fill=bool(fill))
-            if limits is not None:
-                extra["treated"][b], extra["treated_multiplier"][b] = limits
-    if integrality == "proven":
-        deadline = math.inf if time_limit is None else start_time + time_limit
-        extra["contested"] = np.zeros(problems.count, np.int64)
-        for b in solved:
-            extra["contested"][b] = _proven.prove(problems, raw, b, module, deadline)
-    if throw:
-        for b in np.flatnonzero(raw.status < 0).tolist():
-            where = None if problems.count == 1 else b
-            if least is not None and raw.status[b] == Status.INFEASIBLE_MIN_SPEND:
-                raise InfeasibleMinSpend(float(least[b]), float(extra["most_spend"][b]), where)
-            _check.raise_for(int(raw.status[b]), problems, b, float(raw.least_budget[b]), problems.count == 1)
+    return asked.plan(problems, form, like(value), backends.resolve(backend))
 
-    return plan_of(problems, form, raw, like(value), module, extra)
+
+@dataclass(frozen=True)
+class Asked:
+    """What a caller wants of a plan, besides the numbers; checked when it is made."""
+
+    multiplier: Any
+    min_spend: Any
+    max_treated: Any
+    control: Any
+    fill: bool
+    integrality: str
+    time_limit: float | None
+    warm_start: Any
+    throw: bool
+    began: float = field(default_factory=time.monotonic)
+
+    def __post_init__(self) -> None:
+        _check.together(self.multiplier, self.min_spend, self.max_treated, self.integrality, self.time_limit)
+
+    def amount(self, budget: Any) -> tuple[Any, str]:
+        """The budget or the multiplier, whichever is given, and its name."""
+        _check.budget_or_multiplier(budget, self.multiplier)
+        return (budget, "budget") if self.multiplier is None else (self.multiplier, "multiplier")
+
+    @property
+    def plain(self) -> bool:
+        """Whether the search alone answers it, which reads every storage as it is."""
+        limits = (self.multiplier, self.min_spend, self.max_treated)
+        return all(x is None for x in limits) and self.integrality != "proven"
+
+    def plan(self, problems: Problems, form: str, back: Callable[[np.ndarray], Any], module: ModuleType) -> Plan:
+        """`module`'s answer in the caller's `form`; `back` makes arrays the caller's kind."""
+        if not self.plain:
+            problems = problems.widened()
+        fill = bool(self.fill)
+        least = _check.least_spends(self.min_spend, problems)
+        most, control = _check.treated(self.max_treated, self.control, problems)
+        extra: dict[str, np.ndarray] = {}
+        if self.multiplier is None:
+            raw = module.mckp(problems, fill=fill, warm_start=warm_multiplier(self.warm_start, problems.count))
+        else:
+            _check.not_negative("multiplier", problems.budget)
+            raw = module.decide(problems, problems.budget + 0.0)
+            problems = replace(problems, budget=raw.spend)
+        _precision.refuse_too_wide(problems, raw)
+        solved = np.flatnonzero(raw.status == Status.SOLVED).tolist()
+        if least is not None:
+            extra["most_spend"] = _window.spend_at_least(problems, raw, least, module, fill=fill)
+        if most is not None:
+            extra["treated"] = np.full(problems.count, -1)
+            extra["treated_multiplier"] = np.full(problems.count, np.nan)
+            for b in solved:
+                limits = _treated.cap(problems, raw, b, int(most[b]), control, module, fill=fill)
+                if limits is not None:
+                    extra["treated"][b], extra["treated_multiplier"][b] = limits
+        if self.integrality == "proven":
+            deadline = math.inf if self.time_limit is None else self.began + self.time_limit
+            extra["contested"] = np.zeros(problems.count, np.int64)
+            for b in solved:
+                extra["contested"][b] = _proven.prove(problems, raw, b, module, deadline)
+        if self.throw:
+            for b in np.flatnonzero(raw.status < 0).tolist():
+                where = None if problems.count == 1 else b
+                if least is not None and raw.status[b] == Status.INFEASIBLE_MIN_SPEND:
+                    raise InfeasibleMinSpend(float(least[b]), float(extra["most_spend"][b]), where)
+                _check.raise_for(int(raw.status[b]), problems, b, float(raw.least_budget[b]), problems.count == 1)
+        return plan_of(problems, form, raw, back, module, extra)
 
 
 def plan_of(

@@ -1,62 +1,38 @@
-"""What a plan is worth on people it was not made for: inverse-propensity estimates with intervals. NumPy only."""
+"""What plans and predictions are worth: inverse-propensity estimates with intervals, rankings, regret, resampling. No torch."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .data.table import Table
+from .estimates import Estimate
 from .labelled import Eom, eom, labelled_multiplier
-from .regret import PredictedSpend, regret
+from .ranking import aucc
+from .regret import Overspent, regret
+from .resampling import Resampled, paired_bootstrap
 
 Array = NDArray[Any]
 
 __all__ = [
     "Eom",
     "Estimate",
+    "Overspent",
     "PolicyValue",
-    "PredictedSpend",
+    "Resampled",
+    "aucc",
     "difference",
     "difference_at_equal_spend",
     "eom",
     "ipw_value",
     "ipw_weight",
     "labelled_multiplier",
+    "paired_bootstrap",
     "regret",
 ]
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A number, its standard error, and the normal interval around it at `confidence`."""
-
-    estimate: float
-    se: float
-    confidence: float = 0.95
-
-    @property
-    def half_width(self) -> float:
-        return NormalDist().inv_cdf(0.5 + self.confidence / 2) * self.se
-
-    @property
-    def low(self) -> float:
-        return self.estimate - self.half_width
-
-    @property
-    def high(self) -> float:
-        return self.estimate + self.half_width
-
-    @property
-    def clear(self) -> bool:
-        """Whether the interval leaves out zero."""
-        return self.low > 0 or self.high < 0
-
-    def __str__(self) -> str:
-        return f"{self.estimate:.4g} ({self.confidence:.0%} interval {self.low:.4g} to {self.high:.4g})"
 
 
 @dataclass(frozen=True)

@@ -56,7 +56,7 @@ def decisions(value: Tensor, cost: Tensor, labels: Labels, options: Options, **m
     family, temperature, bound, window, _ = options
     return Decisions(
         value,
-        cost,
+        None if family == Family.DRP else cost,
         treatment,
         _labels(weight, value),
         _labels(outcome, value),
@@ -75,14 +75,29 @@ def value_of(value: Tensor, cost: Tensor, labels: Labels, options: Options) -> t
     return _summed(totals, value), totals
 
 
+def _outputs(value: Tensor, options: Options) -> tuple[Tensor, Tensor | None]:
+    """Memory for the gradients in value and cost; the return on investment has but scores."""
+    return empty_like(value), None if options[0] == Family.DRP else empty_like(value)
+
+
+def _filled(out: tuple[Tensor, Tensor | None]) -> tuple[Tensor, Tensor]:
+    value, cost = out
+    return value, value.new_zeros(()).expand(value.shape) if cost is None else cost
+
+
+def _own(x: Tensor) -> Tensor:
+    """Memory for each number: what an op returns may be written to."""
+    return x if x.is_contiguous() else torch.zeros(x.shape, dtype=x.dtype)
+
+
 def gradient_of(
     value: Tensor, cost: Tensor, labels: Labels, options: Options, scale: Tensor | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The gradients, times `scale`, and the loss, from one pass."""
     d = decisions(value, cost, labels, options, scale=_numbers(scale))
-    out = empty_like(value), empty_like(value)
+    out = _outputs(value, options)
     totals = backends.resolve(options[-1]).decision_loss(d, Order.GRADIENT, *out)
-    return (*out, _summed(totals, value))
+    return (*_filled(out), _summed(totals, value))
 
 
 def hessian_of(
@@ -104,11 +119,11 @@ def hessian_of(
         scale=_numbers(scale),
         turn=_numbers(turn),
         value_turn=value_turn.to(value.dtype),
-        cost_turn=cost_turn.to(value.dtype),
+        cost_turn=None if options[0] == Family.DRP else cost_turn.to(value.dtype),
     )
-    out = empty_like(value), empty_like(value)
+    out = _outputs(value, options)
     totals = backends.resolve(options[-1]).decision_loss(d, Order.HESSIAN, *out)
-    return (*out, totals)
+    return (*_filled(out), totals)
 
 
 # --- Registration -----------------------------------------------------------------------------------------------------
@@ -144,12 +159,13 @@ def _policy_loss(value: Tensor, cost: Tensor, *rest: Any) -> tuple[Tensor, Tenso
 
 
 def _policy_loss_grad(value: Tensor, cost: Tensor, *rest: Any) -> tuple[Tensor, Tensor, Tensor]:
-    return gradient_of(value, cost, rest[:7], rest[7:12], *rest[12:])  # type: ignore[arg-type]
+    gv, gc, loss = gradient_of(value, cost, rest[:7], rest[7:12], *rest[12:])  # type: ignore[arg-type]
+    return gv, _own(gc), loss
 
 
 def _policy_loss_hvp(value: Tensor, cost: Tensor, *rest: Any) -> tuple[Tensor, Tensor, Tensor]:
-    *out, totals = hessian_of(value, cost, rest[:7], rest[7:12], *rest[12:])  # type: ignore[arg-type]
-    return (*out, torch.from_numpy(totals))  # type: ignore[return-value]
+    hv, hc, totals = hessian_of(value, cost, rest[:7], rest[7:12], *rest[12:])  # type: ignore[arg-type]
+    return hv, _own(hc), torch.from_numpy(totals)
 
 
 def _fake_loss(value: Tensor, cost: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:

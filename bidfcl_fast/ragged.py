@@ -4,23 +4,28 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
-from . import _check, _precision, backends
+from . import _check, backends
 from ._arrays import like
+from ._ragged import padded
 from .frontier import Frontier, frontier_of
-from .mckp import Plan, plan_of, warm_multiplier
+from .mckp import Asked, Plan
 
 
 def solve_mckp_ragged(
     value: Any,
     cost: Any,
     offsets: Any,
-    budget: Any,
+    budget: Any = None,
     *,
+    multiplier: Any = None,
+    min_spend: Any = None,
+    max_treated: Any = None,
+    control: int = 0,
     mask: Any = None,
     segments: Any = None,
     fill: bool = True,
+    integrality: str = "gap",
+    time_limit: float | None = None,
     warm_start: Any = None,
     backend: str | None = None,
     throw: bool = True,
@@ -42,9 +47,10 @@ def solve_mckp_ragged(
         [T] bool; False closes a treatment.
     segments
         int64 [B+1]: users ``segments[b]:segments[b+1]`` form problem b with ``budget[b]``.
-    fill, warm_start, backend, throw
-        As in `solve_mckp`. Only "cpp" reads ragged rows as they are. The others pad them, and refuse where that takes more
-        than four times the cells (and more than a million).
+    multiplier, min_spend, max_treated, control, fill, integrality, time_limit, warm_start, backend, throw
+        As in `solve_mckp`. Only the search for a budget on "cpp" reads ragged rows as they are. The other backends, and a
+        multiplier given, other limits and proofs on any backend, pad them, and refuse where that takes more than four times the cells
+        (and more than a million).
 
     Returns
     -------
@@ -53,19 +59,17 @@ def solve_mckp_ragged(
 
     Raises
     ------
-    InfeasibleBudget
-        If the cheapest plan costs more than the budget.
+    InfeasibleBudget, InfeasibleMinSpend, NotCertified
+        As in `solve_mckp`.
     ValueError, TypeError
         For misuse, as in `solve_mckp`; and for offsets that do not rise, or leave a user without a treatment.
     """
-    problems, form = _check.ragged(value, cost, offsets, budget, mask, segments)
+    asked = Asked(multiplier, min_spend, max_treated, control, fill, integrality, time_limit, warm_start, throw)
+    amount, name = asked.amount(budget)
+    ragged, form = _check.ragged(value, cost, offsets, amount, mask, segments, name)
     module = backends.resolve(backend)
-    raw = module.mckp(problems, fill=bool(fill), warm_start=warm_multiplier(warm_start, problems.count))
-    _precision.refuse_too_wide(problems, raw)
-    if throw:
-        for b in np.flatnonzero(raw.status).tolist():
-            _check.raise_for(int(raw.status[b]), problems, b, float(raw.least_budget[b]), problems.count == 1)
-    return plan_of(problems, form, raw, like(value), module, {})
+    problems = ragged if asked.plain else padded(ragged, module.__name__.rpartition(".")[2])
+    return asked.plan(problems, form, like(value), module)
 
 
 def budget_frontier_ragged(

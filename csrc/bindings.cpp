@@ -169,8 +169,9 @@ PYBIND11_MODULE(_C, m) {
 
   py::class_<bidfcl::CgState>(m, "CgState")
       .def(py::init([](int dtype, std::int64_t count, std::int64_t size, Address x, Address r, Address p,
-                       Address inverse, double damping, Address goal, Address room, Address rz, Address curvature,
-                       Address steps, Address state) {
+                       Address inverse, Address along, Address stretch, std::int64_t rank, Address turned,
+                       double damping, Address goal, Address room, Address rz, Address curvature, Address steps,
+                       Address state) {
         return bidfcl::CgState{dtype,
                                count,
                                size,
@@ -178,6 +179,10 @@ PYBIND11_MODULE(_C, m) {
                                pointer<void>(r),
                                pointer<void>(p),
                                pointer<const void>(inverse),
+                               pointer<const void>(along),
+                               pointer<const void>(stretch),
+                               rank,
+                               pointer<void>(turned),
                                damping,
                                pointer<const double>(goal),
                                pointer<const std::int64_t>(room),
@@ -186,11 +191,11 @@ PYBIND11_MODULE(_C, m) {
                                pointer<std::int64_t>(steps),
                                pointer<std::int64_t>(state)};
       }));
-  m.def("cg_step", [](const bidfcl::CgState& state, Address products, bool turn) {
-    return bidfcl::cg_step(state, pointer<void>(products), turn);
+  m.def("cg_step", [](const bidfcl::CgState& state, Address products, bool turn, int threads) {
+    return bidfcl::cg_step(state, pointer<void>(products), turn, threads);
   });
-  m.def("cg_turn", [](const bidfcl::CgState& state, Address preconditioned) {
-    bidfcl::cg_turn(state, pointer<const void>(preconditioned));
+  m.def("cg_turn", [](const bidfcl::CgState& state, Address preconditioned, Address before) {
+    bidfcl::cg_turn(state, pointer<const void>(preconditioned), pointer<const void>(before));
   });
 
   m.def("arch_name", &bidfcl::arch_name);

@@ -119,6 +119,10 @@ struct CgState {
   void* r;
   void* p;
   const void* inverse;  // [size] of a diagonal preconditioner, or null
+  const void* along;    // [rank, size] of a low-rank preconditioner I + alongᵀ·diag(stretch)·along, or null
+  const void* stretch;  // [rank]
+  std::int64_t rank;
+  void* turned;  // [size] room for a residual that has gone through `along`
   double damping;
   const double* goal;        // [count] the squared residual to reach
   const std::int64_t* room;  // [count] steps allowed
@@ -130,8 +134,9 @@ struct CgState {
 
 // One step of every solve that runs; `products` [running, size] holds their A·p and is written to. Returns how many go
 // on. Without `turn`, cg_turn must follow, with the preconditioned residuals of those that go on.
-std::int64_t cg_step(const CgState& state, void* products, bool turn);
-void cg_turn(const CgState& state, const void* preconditioned);
+std::int64_t cg_step(const CgState& state, void* products, bool turn, int threads);
+// `before` [count, size], the residuals of the step before, makes the turn that of a preconditioner that is not linear.
+void cg_turn(const CgState& state, const void* preconditioned, const void* before);
 
 // ----------------------------------------------------------------------------------------------------------------------
 
@@ -149,7 +154,8 @@ enum LossFamily : int {
   kPpl = 0,        // softmax policy of the treatment received; with a price, DPL and MER
   kPifd = 1,       // frozen finite differences, Algorithm 3 as printed; with a price, DIFD
   kPifdExact = 2,  // the same, true black-box differences
-  kDecision = 3    // the hard decision; value only
+  kDecision = 3,   // the hard decision; value only
+  kDrp = 4         // return on investment: `value` holds scores of M − 1 steps between M arms, and that is all there is
 };
 
 struct LossRule {
@@ -197,7 +203,7 @@ struct LossCall {
 
 enum class LossOrder : int { kValue = 0, kGradient = 1, kHessian = 2 };
 
-// Returns how many treatments are not 0 to M − 1; throws std::bad_alloc and nothing else.
+// Returns how many treatments are not 0 to M − 1 (for kDrp, M); throws std::bad_alloc and nothing else.
 std::int64_t decision_loss(const LossCall& call, LossOrder order);
 
 // The multipliers at which the treatment received is a user's decision: low <= λ < high, both 0 where there are none.

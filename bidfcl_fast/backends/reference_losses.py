@@ -107,6 +107,8 @@ def decision_loss(d: Decisions, order: Order, value_out: Any = None, cost_out: A
     """One row after the other; `Decisions`, `Total` say what goes in and comes out."""
     # Scores carry the rounding of the arrays they come from.
     epsilon = float(np.finfo(np.float64 if str(d.value.dtype).endswith("float64") else np.float32).eps)
+    if d.rule.family is Family.DRP:
+        return drp_loss(d, order, value_out)
     given, d = d, d.widened()
     value, cost, treatment, weight, multiplier = d.value, d.cost, d.treatment, d.weight, d.multiplier
     count, users, items = value.shape
@@ -159,6 +161,34 @@ def decision_loss(d: Decisions, order: Order, value_out: Any = None, cost_out: A
     if order is not Order.VALUE:
         store(value_out, out_r)
         store(cost_out, out_c)
+    return totals
+
+
+def drp_loss(d: Decisions, order: Order, out: Any) -> np.ndarray:
+    """§2.7: for the steps s_j between neighbours, −Σ_i w_ij (y_i·s_ij + x_i·ln(1 − σ(s_ij))).
+
+    w_ij is the weight of i where it received the upper arm of step j, minus that where it received the lower, else 0.
+    """
+    given, d = d, d.widened()
+    steps = d.value.shape[2]
+    if ((d.treatment < 0) | (d.treatment > steps)).any():
+        raise stray_treatment(given.treatment, steps + 1)
+    step = np.arange(steps)
+    t = d.treatment[:, :, None]
+    w = d.weight[:, :, None] * (1.0 * (t == step + 1) - (t == step))
+    y, x = (np.zeros_like(w) if label is None else w * label[:, :, None] for label in (d.outcome, d.cost_outcome))
+    s = d.value
+    sigma = np.exp(-np.logaddexp(0, -s))
+    gradient = -(y - x * sigma)
+    scale = np.ones(len(s)) if d.scale is None else d.scale
+    totals = np.zeros((len(s), d.multiplier.shape[1], len(Total)))
+    if order is Order.HESSIAN:
+        totals[:, 0, Total.LOSS] = (gradient * d.value_turn).sum((1, 2))
+        store(out, scale[:, None, None] * x * sigma * (1 - sigma) * d.value_turn)
+    else:
+        totals[:, 0, Total.LOSS] = -(y * s - x * np.logaddexp(0, s)).sum((1, 2))
+        if order is Order.GRADIENT:
+            store(out, scale[:, None, None] * gradient)
     return totals
 
 

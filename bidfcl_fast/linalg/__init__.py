@@ -10,6 +10,7 @@ from .cg import CGResult, CGStatus, conjugate_gradient
 from .mlp import MLPCurvature
 from .operator import FunctionOperator, LinearOperator, MatrixOperator, ScaledIdentity, as_operator
 from .preconditioner import JacobiPreconditioner, NystromPreconditioner
+from .sampled import SamplePreconditioner
 
 __all__ = [
     "CGResult",
@@ -23,6 +24,7 @@ __all__ = [
     "MLPCurvature",
     "MatrixOperator",
     "NystromPreconditioner",
+    "SamplePreconditioner",
     "ScaledIdentity",
     "as_operator",
     "conjugate_gradient",

@@ -10,8 +10,9 @@ from torch import Tensor
 
 from .. import _native_curvature
 from ..backends import available as backends_available
+from ..backends import threads
 from ._cg_torch import _RUNNING, End
-from .preconditioner import JacobiPreconditioner
+from .preconditioner import JacobiPreconditioner, NystromPreconditioner
 
 
 def available() -> bool:
@@ -27,10 +28,13 @@ def advance(solve: Any, x: Tensor, r: Tensor, target: Tensor, room: np.ndarray) 
     count = x.shape[0]
     apply = solve.preconditioner
     inverse = apply.inverse.contiguous() if isinstance(apply, JacobiPreconditioner) else None
-    if inverse is not None and (inverse.dtype, inverse.shape) != (x.dtype, x.shape[1:]):
-        raise ValueError(
-            f"the preconditioner is {list(inverse.shape)} {inverse.dtype}, expected {list(x.shape[1:])} {x.dtype}"
-        )
+    low_rank = (apply.along, apply.stretch) if isinstance(apply, NystromPreconditioner) else None
+    for part in (inverse, None if low_rank is None else apply.along):
+        if part is not None and (part.dtype, part.shape[-1:]) != (x.dtype, x.shape[1:]):
+            raise ValueError(
+                f"the preconditioner is for {list(part.shape[-1:])} {part.dtype}, expected {list(x.shape[1:])} {x.dtype}"
+            )
+    compiled = apply is None or inverse is not None or low_rank is not None
     p = (r if apply is None else apply(r)).clone(memory_format=torch.contiguous_format)
     rz = torch.linalg.vecdot(r.double(), p.double()).numpy()
     call = _native_curvature.ConjugateGradient(
@@ -38,18 +42,21 @@ def advance(solve: Any, x: Tensor, r: Tensor, target: Tensor, room: np.ndarray) 
         r.numpy(),
         p.numpy(),
         None if inverse is None else inverse.numpy(),
+        None if low_rank is None else (low_rank[0].numpy(), low_rank[1].numpy()),
         rz=rz,
         goal=target.square().numpy(),
         room=room,
         damping=solve.damping,
+        threads=threads(),
     )
     running = call.running
     while running:
         part = p if running == count else p[torch.from_numpy(call.state == _RUNNING)]
         product = solve.product(part).contiguous()
-        running = call.step(product.data_ptr(), apply is None or inverse is not None)
-        if running and apply is not None and inverse is None:
+        before = None if compiled else r.clone()
+        running = call.step(product.data_ptr(), compiled)
+        if running and before is not None:
             mask = torch.from_numpy(call.state == _RUNNING)
-            z = (apply(r) if running == count else apply(r[mask])).contiguous()
-            call.turn(z.data_ptr())
+            z = (solve.preconditioner(r) if running == count else solve.preconditioner(r[mask])).contiguous()
+            call.turn(z.data_ptr(), before.data_ptr())
     return End(call.state, call.steps, call.curvature)

@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .preconditioner import JacobiPreconditioner, NystromPreconditioner
+
 _RUNNING, _CONVERGED, _STEP_LIMIT, _NEGATIVE_CURVATURE, _NOT_FINITE = 1, 0, -1, -2, -3
 
 
@@ -27,10 +29,11 @@ def advance(solve: Any, x: Tensor, r: Tensor, target: Tensor, room: np.ndarray) 
     """
     count, device = x.shape[0], x.device
     goal = target.square()
-    left = torch.from_numpy(room).to(device)
+    left = torch.tensor(room).to(device)
     state = torch.where(left > 0, _RUNNING, _STEP_LIMIT)
     steps, curvature = torch.zeros_like(left), torch.full((count,), torch.nan, dtype=torch.float64, device=device)
     apply = solve.preconditioner
+    linear = apply is None or isinstance(apply, (JacobiPreconditioner, NystromPreconditioner))
     z = r if apply is None else apply(r)
     rz = _dot(r, z)
     p = z.clone()
@@ -52,6 +55,7 @@ def advance(solve: Any, x: Tensor, r: Tensor, target: Tensor, room: np.ndarray) 
         curvature = torch.where(bent, bend / _dot(p, p), curvature)
         on = state == _RUNNING
         alpha = torch.where(on, rz / bend, 0.0).to(x.dtype).unsqueeze(1)
+        before = None if linear else r.clone()
         # Rows that have stopped keep their bits, whatever their directions hold: 0·NaN is NaN.
         keep = on.unsqueeze(1)
         torch.where(keep, x + alpha * p, x, out=x)
@@ -61,7 +65,8 @@ def advance(solve: Any, x: Tensor, r: Tensor, target: Tensor, room: np.ndarray) 
         state = torch.where((state == _RUNNING) & (steps >= left), _STEP_LIMIT, state)
         z = r if apply is None else apply(r)
         following = _dot(r, z)
-        beta = (following / rz).to(x.dtype).unsqueeze(1)
+        # A preconditioner that is not linear turns by what changed (Golub and Ye 1999).
+        beta = ((following if before is None else following - _dot(before, z)) / rz).to(x.dtype).unsqueeze(1)
         p = torch.where(keep, z + beta * p, p)
         rz = torch.where(on, following, rz)
     state = torch.where(state == _RUNNING, _STEP_LIMIT, state)

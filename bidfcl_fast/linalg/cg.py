@@ -139,12 +139,8 @@ def conjugate_gradient(
     damping, limit = _vectors.number("damping", damping), _vectors.count("max_steps", max_steps)
     if preconditioner is not None and not callable(preconditioner):
         raise TypeError(f"preconditioner must be callable, got {type(preconditioner).__name__}")
-    on_cpu = b.device.type == "cpu"
-    look = _vectors.count("look_every", look_every or (1 if on_cpu else _LOOK_EVERY), least=1)
-    advance = _cg_host.advance if on_cpu and look_every is None and _cg_host.available() else _cg_torch.advance
-
     target = torch.clamp(rtol * torch.linalg.vector_norm(b, dim=1, dtype=torch.float64), min=atol)
-    solve = _Solve(op, damping, preconditioner, look, advance)
+    solve = _Solve(op, damping, preconditioner, look_every)
     status, steps, curvature, norm = solve(b, x, target, limit, warm=x0 is not None)
     result = _pack(rhs, back, x, norm, steps, status, curvature, solve.products)
     if throw and any(int(s) for s in status):
@@ -152,17 +148,28 @@ def conjugate_gradient(
     return result
 
 
-class _Solve:
-    """Rounds of the recursion, each followed by a look at the true residual."""
+class Recursion:
+    """Conjugate gradient's recursion on (A + damping·I)·x = b, without a look at the true residual."""
 
-    def __init__(self, op: LinearOperator, damping: float, preconditioner: Any, look: int, advance: Any) -> None:
-        self.op, self.damping, self.preconditioner, self.look = op, damping, preconditioner, look
-        self._advance = advance
+    def __init__(self, op: LinearOperator, damping: float, preconditioner: Any, look_every: int | None = None) -> None:
+        on_cpu = op.device.type == "cpu"
+        self.op, self.damping, self.preconditioner = op, damping, preconditioner
+        self.look = _vectors.count("look_every", look_every or (1 if on_cpu else _LOOK_EVERY), least=1)
+        compiled = on_cpu and look_every is None and _cg_host.available()
+        self._advance = _cg_host.advance if compiled else _cg_torch.advance
         self.products = 0
 
     def product(self, v: Tensor) -> Tensor:
         self.products += v.shape[0]
         return self.op._apply(v)
+
+    def advance(self, x: Tensor, r: Tensor, target: Tensor, room: Any) -> _cg_torch.End:
+        """From `x` [B, P] with residual `r`, both changed in place, to `target` [B], in at most `room` steps ([B])."""
+        return self._advance(self, x, r, target, np.broadcast_to(np.asarray(room, np.int64), len(x)))
+
+
+class _Solve(Recursion):
+    """Rounds of the recursion, each followed by a look at the true residual."""
 
     def residual(self, b: Tensor, x: Tensor) -> Tensor:
         return torch.add(b - self.product(x), x, alpha=-self.damping)
@@ -188,7 +195,7 @@ class _Solve:
             room = limit - steps[open_]
             part = slice(None) if open_.size == count else rows
             y = x[part].contiguous()
-            end = self._advance(self, y, r[part].contiguous(), target[part], room)
+            end = self.advance(y, r[part].contiguous(), target[part], room)
             x[part] = y
             steps[open_] += end.steps
             curvature[open_] = end.curvature

@@ -40,22 +40,36 @@ class JacobiPreconditioner:
 class NystromPreconditioner:
     """The inverse of a rank-r sketch of A plus `damping`: the few large eigenvalues are taken out of the way.
 
-    Costs `rank` products, done together as right-hand sides of one call. Curvature changes slowly between outer steps,
-    so build it once, keep it, and build it again when `CGResult.steps` has grown.
+    Costs (1 + `power`)·`rank` products, done together as right-hand sides. The operator sketched need not be the one
+    solved: `MLPCurvature.sample` gives one of few rows, whose products cost next to nothing and whose large
+    eigenvalues are nearly the same. Curvature changes slowly between outer steps, so a preconditioner may also be
+    built once, kept, and built again when `CGResult.steps` has grown.
 
-    Source: Frangella, Tropp and Udell, Randomized Nyström Preconditioning (2021), algorithm 2.1 and equation (5.3).
+    Source: Frangella, Tropp and Udell, Randomized Nyström Preconditioning (2021), equation (5.3); power iterations as
+    in Halko, Martinsson and Tropp (2011), algorithm 4.4.
 
     Parameters
     ----------
+    operator
+        A, positive semi-definite.
     rank
         r; more costs more products and saves more steps.
     damping
         The damping that conjugate gradient will run with; > 0.
+    power
+        Power iterations before the sketch: each costs r products, and the same r then catches more.
     seed
         Of the sketch.
+
+    Attributes
+    ----------
+    eigenvalues
+        [k], k <= r: those found, the largest first; fewer than r where the rest are rounding.
+    along, stretch
+        [k, P] orthonormal, and [k]: the preconditioner is I + alongᵀ·diag(stretch)·along.
     """
 
-    def __init__(self, operator: LinearOperator, rank: int, damping: float, *, seed: int = 0) -> None:
+    def __init__(self, operator: LinearOperator, rank: int, damping: float, *, power: int = 0, seed: int = 0) -> None:
         if not isinstance(operator, LinearOperator):
             raise TypeError(f"operator must be a LinearOperator, got {type(operator).__name__}")
         rank = min(_vectors.count("rank", rank, least=1), operator.size)
@@ -63,24 +77,39 @@ class NystromPreconditioner:
         if self.damping == 0:
             raise ValueError("damping must be greater than 0: what the sketch leaves out is divided by it")
         generator = torch.Generator().manual_seed(seed)
-        sketch = torch.randn(operator.size, rank, generator=generator, dtype=torch.float64)
-        omega = torch.linalg.qr(sketch)[0].to(operator.device)
-        y = operator._apply(omega.T.to(operator.dtype).contiguous()).T.to(torch.float64)
-        # A small multiple of the identity makes the Cholesky factor exist; it is taken off the eigenvalues again.
-        shift = torch.finfo(operator.dtype).eps * torch.linalg.matrix_norm(y, ord=2) * rank**0.5
-        y = y + shift * omega
-        core = omega.T @ y
-        factor, info = torch.linalg.cholesky_ex((core + core.T) / 2)
-        if int(info):
+        omega = torch.randn(rank, operator.size, generator=generator, dtype=operator.dtype).to(operator.device)
+        for _ in range(_vectors.count("power", power)):
+            omega = _orthonormal(operator._apply(omega))
+        y = operator._apply(omega)
+        core = omega.double() @ y.double().T
+        if not bool(torch.isfinite(core).all()):
+            raise ValueError("operator gives products that are not finite")
+        core_values, core_vectors = torch.linalg.eigh((core + core.T) / 2)
+        noise = max(1e-8, 100 * torch.finfo(operator.dtype).eps) * core_values.abs().max()
+        if bool(core_values[0] < -noise):
             raise ValueError(
                 "operator is not positive semi-definite: take Gauss-Newton, or add damping to the operator"
             )
-        b = torch.linalg.solve_triangular(factor, y.T, upper=False).T
-        u, s, _ = torch.linalg.svd(b, full_matrices=False)
-        eigenvalues = (s.square() - shift).clamp_min(0)
-        scale = (eigenvalues[-1] + self.damping) / (eigenvalues + self.damping) - 1
-        self.eigenvalues = eigenvalues.to(operator.dtype)
-        self._vectors, self._scale = u.to(operator.dtype), scale.to(operator.dtype)
+        # A ≈ YᵀC⁻¹Y = BᵀB with C = ΩYᵀ; what C holds below its rounding is left out.
+        kept = core_values > noise
+        root = core_vectors[:, kept] / core_values[kept].sqrt()
+        gram = y.double() @ y.double().T
+        values, vectors = torch.linalg.eigh(root.T @ gram @ root)
+        values, vectors = values.flip(0).clamp_min(0), vectors.flip(1)
+        self.along = ((root @ vectors / values.sqrt()).T.to(y.dtype) @ y).contiguous()
+        rest = values[-1] if len(values) == rank else values.new_zeros(())
+        self.eigenvalues = values.to(operator.dtype)
+        self.stretch = ((rest + self.damping) / (values + self.damping) - 1).to(operator.dtype)
 
     def __call__(self, v: Tensor) -> Tensor:
-        return v + ((v @ self._vectors) * self._scale) @ self._vectors.T
+        return v + ((v @ self.along.T) * self.stretch) @ self.along
+
+
+def _orthonormal(y: Tensor) -> Tensor:
+    """An orthonormal basis [k, P] of the rows of y [r, P], without those that are rounding."""
+    values, vectors = torch.linalg.eigh(y.double() @ y.double().T)
+    kept = values > 1e-13 * values[-1]
+    kept[-1] = True
+    return (
+        (vectors[:, kept] / values[kept].clamp_min(torch.finfo(torch.float64).tiny).sqrt()).T.to(y.dtype) @ y
+    ).contiguous()

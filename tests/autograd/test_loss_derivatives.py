@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch")
 from torch.autograd import gradcheck, gradgradcheck  # noqa: E402
 
 import bidfcl_fast as bf  # noqa: E402
-from bidfcl_fast import losses  # noqa: E402
+from bidfcl_fast import losses, ops  # noqa: E402
 
 
 def world(*lead, n=7, m=3, dtype=torch.float64, seed=0):
@@ -40,13 +40,20 @@ def named(t, y, x, w, multiplier=0.8):
         "ppl-centred": lambda v, c: losses.ppl_loss(v, c, t, y, w, multiplier, centre=True, **implicit),
         "dpl": lambda v, c: losses.dpl_loss(v, c, t, y, x, w, [0.1, 0.5, 1.0]),
         "mer": lambda v, c: losses.mer_loss(v, c, t, y, x, w, 0.5, temperature=2.0),
+        "pifd": lambda v, c: losses.pifd_loss(v, c, t, y, w, multiplier, min_gap=0.1),
+        "pifd-exact": lambda v, c: losses.pifd_loss(v, c, t, y, w, multiplier, variant="exact", window=0.5),
+        "pifd-implicit": lambda v, c: losses.pifd_loss(v, c, t, y, w, multiplier, min_gap=0.1, centre=True, **implicit),
+        "drp": lambda v, c: losses.drp_loss(v + 0 * c, 2 * t - (t > 1).long(), y, x, weight=w),
+        "drp-shares": lambda v, c: losses.drp_loss(v + 0 * c, t, y, x, shares=[0.1, 0.2, 0.3, 0.4]),
+        "difd": lambda v, c: losses.difd_loss(v, c, t, y, x, w, [0.3, 0.8], min_gap=0.1, mask=mask.expand(v.shape)),
     }
 
 
 NAMES = list(named(*world()[2:]))
+FROZEN = [name for name in NAMES if "ifd" in name]  # a difference quotient sees their g move: tests below
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in FROZEN])
 @pytest.mark.parametrize("lead", [(), (2,)], ids=["NM", "BNM"])
 def test_gradcheck_and_gradgradcheck(name, lead):
     v, c, *labels = world(*lead)
@@ -188,6 +195,10 @@ def test_numpy_callers_get_the_same():
     got = bf.loss_and_grad("pifd", *arrays, [0.2, 0.8], variant="exact", **implicit)
     np.testing.assert_allclose(got.value, want[0].numpy(), rtol=1e-10, atol=1e-12)
     np.testing.assert_allclose(got.cost, want[1].numpy(), rtol=1e-10, atol=1e-12)
+    options = {"centre": True, "price_bounds": (0.1, 0.2)}
+    want = torch.autograd.grad(losses.ppl_loss(*a, t, y, w, 0.8, **options, **(implicit | {"cost_outcome": x})), a)
+    got = bf.loss_and_grad("ppl", *arrays, 0.8, **options, **implicit)
+    np.testing.assert_allclose(got.value, want[0].numpy(), rtol=1e-10, atol=1e-12)
 
 
 def test_several_budgets_are_summed_and_problems_kept_apart():
@@ -224,18 +235,22 @@ def test_halves_are_stored_and_floats_computed(dtype):
                                    losses.ppl_loss(v[:50], c[:50], t[:50], y[:50], w[:50], 0.8), rtol=1e-5, atol=1e-6)  # fmt: skip
 
 
-def test_autocast_leaves_the_loss_alone():
-    v, c, t, y, _, w = world(dtype=torch.float32)
+@pytest.mark.parametrize("name", NAMES)
+def test_autocast_leaves_the_loss_alone(name):
+    """A bfloat16 layer below; the loss itself is float32, the same as without autocast."""
+    v, c, *labels = world(dtype=torch.float32)
+    f = named(*labels)[name]
     net = torch.nn.Linear(3, 3)
     with torch.autocast("cpu", torch.bfloat16):
         predicted = net(v)
         assert predicted.dtype == torch.bfloat16
-        loss = losses.ppl_loss(predicted, c.bfloat16(), t, y, w, 0.5)
+        loss = f(predicted, c.bfloat16())
     loss.backward()
-    assert net.weight.grad.abs().sum() > 0
+    assert loss.dtype == torch.float32 and net.weight.grad.abs().sum() > 0
+    torch.testing.assert_close(loss, f(predicted.detach(), c.bfloat16()), rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("name", ["ppl", "ppl-implicit", "dpl"])
+@pytest.mark.parametrize("name", NAMES)
 def test_compile_forward_and_backward_in_one_graph(name):
     v, c, *labels = world(dtype=torch.float32)
     f = named(*labels)[name]
@@ -247,7 +262,7 @@ def test_compile_forward_and_backward_in_one_graph(name):
     torch.testing.assert_close(grads[:2], grads[2:])
 
 
-@pytest.mark.parametrize("name", ["ppl", "ppl-implicit", "dpl"])
+@pytest.mark.parametrize("name", NAMES)
 def test_func_transforms(name):
     v, c, *labels = world()
     f = named(*labels)[name]
@@ -298,6 +313,10 @@ def test_opcheck():
     torch.library.opcheck(ops.policy_loss.default, args)
     torch.library.opcheck(ops.policy_loss_grad.default, (*args, torch.tensor(2.0)))
     torch.library.opcheck(ops.policy_loss_hvp.default, (*args, v, c, None, None))
+    drp = (*args[:6], None, *args[7:9], 4, *args[10:])
+    torch.library.opcheck(ops.policy_loss.default, drp)
+    torch.library.opcheck(ops.policy_loss_grad.default, (*drp, torch.tensor(2.0)))
+    torch.library.opcheck(ops.policy_loss_hvp.default, (*drp, v, c, None, None))
     torch.library.opcheck(ops.policy_loss.default, (torch.stack([v, v]), torch.stack([c, c]), *args[2:7],
                                                     torch.ones(2, 1, dtype=torch.float64), *args[8:]))  # fmt: skip
 
@@ -317,11 +336,50 @@ def test_a_gradient_given_away_is_nobody_elses():
     torch.testing.assert_close(v.grad, 3 * want)
 
 
-def test_deterministic():
-    v, c, t, y, _, w = world(n=50_000, dtype=torch.float32)
-    a = v.clone().requires_grad_()
-    first, second = (torch.autograd.grad(losses.ppl_loss(a, c, t, y, w, 0.5), a)[0] for _ in range(2))
-    assert torch.equal(first, second)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_a_weighted_loss_uses_the_gradient_that_is_there(dtype, monkeypatch):
+    """The gradient made with the value is scaled, not made again (but for halves, which would be rounded twice)."""
+    v, c, t, y, _, w = world(2, n=50, m=4, dtype=dtype)
+    wide = [x.float().requires_grad_() for x in (v, c)]
+    v.requires_grad_()
+    scale = torch.tensor([0.3, -2.0])
+    want = torch.autograd.grad(losses.ppl_loss(*wide, t, y, w, 0.8) @ scale, wide)[0]
+    loss = losses.ppl_loss(v, c, t, y, w, 0.8) @ scale
+    if dtype == torch.float32:
+        monkeypatch.setattr(ops, "gradient_of", None)
+    (got,) = torch.autograd.grad(loss, v)
+    torch.testing.assert_close(got, want.to(dtype), rtol=1e-6 if dtype == torch.float32 else 0, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_deterministic(name):
+    """The same bits every time, and nothing that torch's deterministic mode refuses."""
+    v, c, *labels = world(n=5_000, dtype=torch.float32)
+    f = named(*labels)[name]
+    found = []
+    torch.use_deterministic_algorithms(True)
+    try:
+        for _ in range(2):
+            a, b = v.clone().requires_grad_(), c.clone().requires_grad_()
+            loss = f(a, b)
+            grads = torch.autograd.grad(loss, (a, b), create_graph=True)
+            found.append([loss, *grads, *torch.autograd.grad(grads, (a, b), (v, c))])
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert all(torch.equal(x, y) for x, y in zip(*found, strict=True))
+
+
+def test_the_hard_loss_has_no_gradient_and_compiles():
+    v, c, t, y, _, w = world(dtype=torch.float32)
+
+    def f(v, c):
+        return losses.decision_loss(v, c, t, y, w, 0.5)
+
+    assert not f(v.clone().requires_grad_(), c).requires_grad
+    want = f(v, c)
+    torch.testing.assert_close(torch.compile(f, fullgraph=True, backend="aot_eager")(v, c), want)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert f(v, c) == want
 
 
 def test_clipped_share():
@@ -346,6 +404,65 @@ def test_drp_finds_the_return_on_investment():
         losses.drp_loss(three, t, value, cost)
     pair = losses.drp_loss(three, t + (torch.arange(200) % 2), value, cost)
     assert torch.isfinite(pair)
+
+
+def plain_drp(s, t, y, x, w):
+    """The formula in torch, every step of every user."""
+    step = torch.arange(s.shape[-1])
+    own = w[:, None] * ((t[:, None] == step + 1).to(s.dtype) - (t[:, None] == step).to(s.dtype))
+    return -(own * (y[:, None] * s + x[:, None] * torch.nn.functional.logsigmoid(-s))).sum((-2, -1))
+
+
+@pytest.mark.parametrize("backend", bf.backends.available())
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16], ids=str)
+def test_drp_and_its_derivatives_are_those_of_plain_torch(backend, dtype):
+    g = torch.Generator().manual_seed(4)
+    n, arms = 1300, 5
+    labels = torch.float64 if dtype == torch.float64 else torch.float32
+    s = (8 * torch.randn(n, arms - 1, generator=g, dtype=torch.float64)).to(dtype)
+    s[:4] = torch.tensor([0.0, -90.0, 90.0, -800.0]).to(dtype)
+    t = torch.randint(arms, (n,), generator=g)
+    y, x, w = (torch.rand(n, generator=g, dtype=torch.float64).to(labels) for _ in range(3))
+    y[::3] = x[::3] = 0
+    turn = torch.randn(n, arms - 1, generator=g, dtype=torch.float64).to(dtype)
+
+    def derivatives(f, s, turn):
+        s = s.clone().requires_grad_()
+        loss = f(s)
+        (grad,) = torch.autograd.grad(loss, s, create_graph=True)
+        return loss, grad, torch.autograd.grad(grad, s, turn)[0]
+
+    got = derivatives(lambda s: losses.drp_loss(s, t, y, x, weight=w, backend=backend), s, turn)
+    want = derivatives(lambda s: plain_drp(s, t, *(z.double() for z in (y, x, w))), s.double(), turn.double())
+    rtol = {torch.float64: 1e-12, torch.float32: 2e-6, torch.bfloat16: 8e-3}[dtype]
+    assert got[1].dtype == dtype
+    for a, b in zip(got, want, strict=True):
+        torch.testing.assert_close(a.double(), b, rtol=rtol, atol=1e-12 if dtype == torch.float64 else 3e-7)
+    problems = losses.drp_loss(torch.stack([s, 2 * s]), t, y, x, weight=w, backend=backend)
+    torch.testing.assert_close(problems[0], got[0])
+
+
+def test_drp_weighs_by_shares_by_counts_or_as_told():
+    _, _, t, y, x, _ = world(n=60, m=3)
+    s = torch.randn(60, 2, dtype=torch.float64)
+    counts = torch.bincount(t, minlength=3)
+    told = losses.drp_loss(s, t, y, x, weight=1 / counts[t].double())
+    torch.testing.assert_close(losses.drp_loss(s, t, y, x), told)
+    torch.testing.assert_close(losses.drp_loss(s, t, y, x, shares=counts / 60), told)
+    two = losses.drp_loss(s[:, 0], (t > 0).long(), y, x)
+    torch.testing.assert_close(losses.drp_loss(s[:, :1], (t > 0).long(), y, x), two)
+    both = torch.stack([s, -s])
+    each = torch.stack([losses.drp_loss(s, t, y, x), losses.drp_loss(-s, t.flip(0), y, x)])
+    torch.testing.assert_close(losses.drp_loss(both, torch.stack([t, t.flip(0)]), y, x), each)
+    for bad, match in [
+        (lambda: losses.drp_loss(s, t + 1, y, x, weight=y), "treatment must be 0 to 2, got 3"),
+        (lambda: losses.drp_loss(s, t, y, x, weight=y, shares=[1, 1, 1]), "not both"),
+        (lambda: losses.drp_loss(s, t, y, x, shares=[0.5, 0.5]), r"shares must be \[3\]"),
+        (lambda: losses.drp_loss(s, t, y[:3], x), "value must be a tensor"),
+        (lambda: losses.drp_loss(s[:, :0], t, y, x), "no steps"),
+    ]:
+        with pytest.raises(ValueError, match=match):
+            bad()
 
 
 @pytest.mark.parametrize(

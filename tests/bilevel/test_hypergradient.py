@@ -143,6 +143,43 @@ def test_warm_start_and_preconditioner_change_only_the_steps(world):
         torch.testing.assert_close(other.gradient, cold.gradient, rtol=1e-6, atol=1e-10)
 
 
+def test_a_damped_hypergradient_against_the_dense_system(world):
+    """At any target: −Jᵀ(H + δI)⁻¹g, every matrix of it taken entry by entry; J is ∂(∇_θ ℓ)/∂φ, [P, Q]."""
+    parameters, bridge = list(world.target.parameters()), list(world.bridge.parameters())
+    slope = torch.autograd.grad(world.lower_loss(world.target(world.x)), parameters, create_graph=True)
+    rows = torch.cat([g.reshape(-1) for g in slope])
+
+    def jacobian(of):
+        parts = [torch.autograd.grad(row, of, retain_graph=True, allow_unused=True) for row in rows]
+        return torch.stack(
+            [
+                torch.cat(
+                    [
+                        torch.zeros(p.numel()).double() if g is None else g.reshape(-1)
+                        for g, p in zip(part, of, strict=True)
+                    ]
+                )
+                for part in parts
+            ]
+        )
+
+    h, j = jacobian(parameters), jacobian(bridge)
+    g = torch.autograd.grad(world.upper_loss(world.target), parameters)
+    delta = 0.1 - min(0.0, 1.5 * float(torch.linalg.eigvalsh(h).min()))
+    v = torch.linalg.solve(h + delta * torch.eye(len(h)).double(), torch.cat([t.reshape(-1) for t in g]))
+    found = implicit_hypergradient(*world.args, curvature="hessian", damping=delta, rtol=1e-10, max_steps=300)
+    torch.testing.assert_close(found.gradient, -j.T @ v, rtol=1e-6, atol=1e-12)
+
+
+@pytest.mark.parametrize("gate", [-40.0, 40.0])
+def test_a_gate_that_is_shut_or_open_has_nothing_to_learn(world, gate):
+    """w → 0 and w → 1: the labels stop moving with φ, as w(1 − w) → 0."""
+    with torch.no_grad():
+        world.bridge[2].bias.fill_(gate)
+    found = implicit_hypergradient(*world.args, ridge=RIDGE, max_steps=100)
+    assert found.gradient.abs().max() < 1e-12 * max(1.0, float(found.solve.x.abs().max()))
+
+
 def test_check_accepts_what_is_right_and_leaves_everything_as_it_was(world):
     world.solve()
     right = implicit_hypergradient(*world.args, curvature="hessian", ridge=RIDGE, rtol=1e-10, max_steps=200)

@@ -257,6 +257,37 @@ def test_where_a_bad_number_stands(backend):
         bf.solve_mckp_ragged(VALUE.astype(float), huge, offsets, 9.0, backend=backend)
 
 
+LIMITS = {
+    "a multiplier": lambda x, b: {"multiplier": 0.7},
+    "several multipliers": lambda x, b: {"multiplier": np.array([0.0, 0.3, 2.0])},
+    "a least spend": lambda x, b: {"budget": 1.2 * b, "min_spend": 0.8 * b},
+    "few treated": lambda x, b: {"budget": 1e9, "max_treated": 7},
+    "a proof": lambda x, b: {"budget": b, "integrality": "proven"},
+}
+
+
+@pytest.mark.parametrize("limit", LIMITS)
+def test_all_limits_of_dense_rows(limit, backend, dtype):
+    rng = np.random.default_rng(12)
+    for masked in (False, True):
+        x = ragged(rng, rng.integers(1, 7, 60), dtype, masked=masked and limit != "few treated")
+        options = LIMITS[limit](x, float(budgets(x)[2]))
+        budget = options.pop("budget", None)
+        plan, expected = solve(x, budget, backend, **options), solve_padded(x, budget, backend, **options)
+        assert_same_plan(plan, expected)
+        assert plan.stats.keys() == expected.stats.keys()
+
+
+def test_arguments_that_exclude_each_other_are_refused(backend):
+    x = ragged(np.random.default_rng(13), np.array([2, 3]), np.float32)
+    with pytest.raises(ValueError, match="budget"):
+        solve(x, 1.0, backend, multiplier=1.0)
+    with pytest.raises(TypeError, match="budget"):
+        solve(x, None, backend)
+    with pytest.raises(ValueError, match="multiplier"):
+        solve(x, None, backend, multiplier=-1.0)
+
+
 @pytest.mark.parametrize("name", ["numba", "reference"])
 def test_too_much_padding_is_refused_by_those_who_pad(name, monkeypatch):
     if name not in bf.backends.available():
@@ -264,7 +295,7 @@ def test_too_much_padding_is_refused_by_those_who_pad(name, monkeypatch):
     monkeypatch.setattr("bidfcl_fast._ragged.SMALL", 50)
     rng = np.random.default_rng(11)
     x = ragged(rng, np.array([1] * 50 + [30]), np.float32)
-    with pytest.raises(ValueError, match=rf"backend '{name}' pads every row to the longest, 30 treatments.*'cpp'"):
+    with pytest.raises(ValueError, match=rf"backend '{name}' pads every row to the longest here, 30 treatments.*'cpp'"):
         solve(x, 9.0, name)
     few = ragged(rng, np.array([10] * 50 + [30]), np.float32)
     assert_same_plan(solve(few, 90.0, name), solve_padded(few, 90.0, name))

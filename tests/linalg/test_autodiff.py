@@ -9,6 +9,7 @@ torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 
 from bidfcl_fast.linalg import FunctionHessian, GaussNewtonOperator, HessianOperator, conjugate_gradient  # noqa: E402
+from bidfcl_fast.losses import ppl_loss  # noqa: E402
 
 
 def small(seed=0):
@@ -75,6 +76,32 @@ def test_hessian_of_a_function_of_several_tensors():
     operator = FunctionHessian(lambda a, b, _: (a.sum() * b.sin().sum()) + a.pow(3).sum(), [a, b, unused])
     expected = dense((a.sum() * b.sin().sum()) + a.pow(3).sum() + 0 * unused.sum(), [a, b, unused])
     torch.testing.assert_close(operator.to_dense(), expected)
+
+
+def test_a_decision_loss_is_an_operator_like_any_other():
+    """The loss kernels' own second derivatives, against differences of their gradients; damped, summed and solved."""
+    generator = torch.Generator().manual_seed(0)
+    value, cost = (torch.rand(20, 3, generator=generator, dtype=torch.float64).requires_grad_() for _ in range(2))
+    treatment = torch.randint(0, 3, (20,), generator=generator)
+    outcome, weight = torch.rand(2, 20, generator=generator, dtype=torch.float64)
+
+    def total(value, cost):
+        return ppl_loss(value, cost, treatment, outcome, weight, 0.7, temperature=0.8)
+
+    def slope(flat):
+        parts = [t.view(20, 3).detach().requires_grad_() for t in flat.split(60)]
+        return torch.cat([g.reshape(-1) for g in torch.autograd.grad(total(*parts), parts)])
+
+    operator = FunctionHessian(total, [value, cost])
+    at, v = torch.cat([value.reshape(-1), cost.reshape(-1)]).detach(), torch.randn(120, generator=generator).double()
+    torch.testing.assert_close(operator @ v, (slope(at + 1e-5 * v) - slope(at - 1e-5 * v)) / 2e-5, rtol=1e-6, atol=1e-9)
+    matrix = operator.to_dense()
+    assert float(matrix.abs().max()) > 0
+    torch.testing.assert_close(matrix, matrix.T)
+    lift = 1 - 2 * float(torch.linalg.eigvalsh(matrix).min())
+    result = conjugate_gradient(operator + operator, v, damping=lift, rtol=1e-10, max_steps=200)
+    eye = torch.eye(120, dtype=torch.float64)
+    torch.testing.assert_close(result.x, torch.linalg.solve(2 * matrix + lift * eye, v), rtol=1e-7, atol=1e-9)
 
 
 def test_a_linear_function_has_no_curvature():

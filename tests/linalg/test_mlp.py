@@ -276,6 +276,42 @@ def test_solves_of_the_criteo_network():
     close(operator.diagonal(), dense.diagonal())
 
 
+def test_exact_solves_of_the_criteo_network():
+    """The exact Hessian, damped until it is positive definite, against a dense factorisation."""
+    net, x, y = build([12, 64, 32, 32, 4], "relu", rows=64)
+    operator = MLPCurvature(net, x, kind="hessian", targets=y)
+    dense, delta = operator.to_dense(512), 6.0
+    close(dense[:3], hessian_rows(net, loss(net, x, y), torch.eye(4100).double()[:3]))
+    factor = torch.linalg.cholesky(dense + delta * torch.eye(4100).double())
+    b = directions(1, 4100)
+    found = conjugate_gradient(operator, b, damping=delta, rtol=1e-9, max_steps=3000)
+    assert found.status.tolist() == [0]
+    close(found.x, torch.cholesky_solve(b.T, factor).T, 1e-6)
+
+
+def test_gauss_newton_of_a_linear_network_is_exact(backend):
+    net, x, _ = build([5, 7, 3], "none", rows=20)
+    single = nn.Sequential(net[0])
+    labels = torch.randn(20, 7).double()
+    exact = MLPCurvature(single, x, kind="hessian", targets=labels, backend=backend)
+    v = directions(2, exact.size)
+    close(exact @ v, MLPCurvature(single, x, backend=backend) @ v)
+
+
+def test_products_are_differences_of_gradients():
+    net, x, y = build([4, 6, 3], "gelu", rows=13)
+    operator = MLPCurvature(net, x, kind="hessian", targets=y)
+    v = directions(1, operator.size)[0]
+    at = nn.utils.parameters_to_vector(net.parameters()).detach()
+
+    def slope(theta):
+        nn.utils.vector_to_parameters(theta.clone(), net.parameters())
+        grads = torch.autograd.grad(loss(net, x, y), list(net.parameters()))
+        return torch.cat([g.reshape(-1) for g in grads])
+
+    close(operator @ v, (slope(at + 1e-5 * v) - slope(at - 1e-5 * v)) / 2e-5, 1e-7)
+
+
 @pytest.mark.skipif("cpp" not in bf.backends.available(), reason="installed without _C")
 def test_same_bits_for_any_number_of_threads(monkeypatch):
     net, x, y = build([12, 64, 32, 4], "gelu", rows=3000, dtype=torch.float32)

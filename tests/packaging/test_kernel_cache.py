@@ -8,19 +8,54 @@ from pathlib import Path
 import pytest
 
 import bidfcl_fast as bf
-from bidfcl_fast import _spec
+from bidfcl_fast import _decisions, _network, _spec
 
-KERNELS = Path(bf.__file__).parent / "backends" / "numba_kernels.py"
+BACKENDS = Path(bf.__file__).parent / "backends"
+SOURCES = sorted(BACKENDS.glob("numba*.py"))
 
 
-def test_kernels_import_nothing_of_the_package():
-    """A constant from elsewhere would stay what it was when the machine code was made, after an upgrade too."""
-    for node in ast.walk(ast.parse(KERNELS.read_text())):
-        if isinstance(node, ast.ImportFrom):
-            assert node.level == 0
-            assert not str(node.module).startswith("bidfcl_fast")
-        if isinstance(node, ast.Import):
-            assert not any(alias.name.startswith("bidfcl_fast") for alias in node.names)
+def names(node: ast.AST) -> set[str]:
+    return {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}
+
+
+def borrowed(tree: ast.Module) -> set[str]:
+    """Top-level names that come from another file of the package, or are computed from one that does."""
+    foreign: set[str] = set()
+    for node in tree.body:
+        if isinstance(node, ast.ImportFrom) and (node.level or str(node.module).startswith("bidfcl_fast")):
+            foreign |= {alias.asname or alias.name for alias in node.names}
+    for node in tree.body:  # in the order of the file, as Python runs it
+        if isinstance(node, (ast.Assign, ast.AnnAssign)) and node.value is not None and names(node.value) & foreign:
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            foreign |= set().union(*(names(t) for t in targets))
+    return foreign
+
+
+def compiled(tree: ast.Module) -> list[ast.FunctionDef]:
+    """The functions that Numba compiles: those with a decorator that is, or ends in, one of these names."""
+    decorators = ("jit", "njit", "inner", "inlined", "intrinsic")
+    found = []
+    for node in ast.walk(tree):
+        for decorator in getattr(node, "decorator_list", []):
+            call = decorator.func if isinstance(decorator, ast.Call) else decorator
+            if ast.unparse(call).rpartition(".")[2] in decorators:
+                found.append(node)
+    return found
+
+
+def test_there_is_something_to_look_at():
+    count = {p.stem: len(compiled(ast.parse(p.read_text(encoding="utf-8")))) for p in SOURCES}
+    assert count["numba_kernels"] > 20 and count["numba_loss_kernels"] > 10 and count["numba_mlp"] > 3
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: p.stem)
+def test_kernels_use_nothing_of_another_file(path):
+    """What came from elsewhere would stay what it was when the machine code was made, after an upgrade too."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    foreign = borrowed(tree)
+    for function in compiled(tree):
+        used = set().union(*map(names, function.body)) & foreign
+        assert not used, f"{path.name}: {function.name} uses {used}"
 
 
 def test_constants_written_again_are_those_of_the_spec():
@@ -28,3 +63,18 @@ def test_constants_written_again_are_those_of_the_spec():
     assert (kernels.FIXED_POINT_BITS, kernels.FILL_WINDOW) == (_spec.FIXED_POINT_BITS, _spec.FILL_WINDOW)
     for status in ("SOLVED", "INFEASIBLE_BUDGET", "NOT_FINITE", "NO_OPEN_TREATMENT"):
         assert getattr(kernels, status) == bf.Status[status]
+
+
+def test_codes_written_again_are_those_of_the_losses():
+    kernels = pytest.importorskip("bidfcl_fast.backends.numba_loss_kernels")
+    assert [o.name for o in _decisions.Order] == ["VALUE", "GRADIENT", "HESSIAN"]
+    for code in (*_decisions.Order, *_decisions.Family):
+        assert getattr(kernels, code.name) == code
+    for total in _decisions.Total:
+        assert getattr(kernels, total.name.removesuffix("_ROWS")) == total
+
+
+def test_codes_written_again_are_those_of_the_activations():
+    """numba_mlp's loop knows them as numbers."""
+    order = ["identity", "relu", "leaky_relu", "tanh", "sigmoid", "silu", "gelu", "gelu_tanh", "softplus", "elu"]
+    assert sorted(_network.ACTIVATIONS, key=_network.ACTIVATIONS.__getitem__) == order

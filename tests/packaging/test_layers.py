@@ -78,7 +78,7 @@ LAYERS = [
     {"autograd"},
     {"losses"},
     {"linalg"},
-    {"bilevel", "methods", "metrics", "labelled", "regret", "gradients"},
+    {"bilevel", "methods", "metrics", "estimates", "labelled", "ranking", "regret", "resampling", "gradients"},
     {"data", "tables", "scale", "scale_up"},
     {"demo"},
     {"report"},

@@ -73,6 +73,14 @@ struct CgRow {
   double damping;
 };
 
+// A preconditioner I + alongᵀ·diag(stretch)·along, along [rank][size].
+template <class T>
+struct LowRank {
+  std::int64_t rank, size;
+  const T* along;
+  const T* stretch;
+};
+
 template <class T>
 struct CurvatureKernels {
   int lanes;
@@ -85,6 +93,9 @@ struct CurvatureKernels {
   void (*cg_bend)(const CgRow<T>&, T* product, double* bend, double* square);
   void (*cg_step)(const CgRow<T>&, double alpha, double* residual, double* rz);
   void (*cg_turn)(const CgRow<T>&, const T* z, double beta);
+  // Over the numbers [begin, end): lean [rank] = along·r; then z = r + alongᵀ·lean, and rᵀz.
+  void (*low_rank_lean)(const LowRank<T>&, const T* r, std::int64_t begin, std::int64_t end, double* lean);
+  double (*low_rank_apply)(const LowRank<T>&, const T* lean, const T* r, std::int64_t begin, std::int64_t end, T* z);
 };
 
 BIDFCL_TABLES(CurvatureKernels, curvature_table, curvature_kernels)

@@ -43,6 +43,8 @@ class Block {
 // Rows that go through the network together, and the most parts that a product is added up from. Neither depends on
 // the number of threads, so neither do the bits.
 constexpr std::int64_t kTile = 96, kSmallTile = 48, kFewRows = 2048, kParts = 32;
+// Numbers of a sum that one thread adds up.
+constexpr std::int64_t kPiece = 8192;
 
 class Network {
  public:
@@ -108,11 +110,11 @@ class NetworkOf final : public Network {
   void product(const void* v, void* out, std::int64_t count, int threads) override {
     const Lease lease(*this);
     T* const memory = lease.work->directions.take(packed_size_ * count);
-    std::vector<Packed> packed;
+    std::vector<Packed> packed(static_cast<std::size_t>(count));
+    for_chunks(count, 1, threads, [&](std::int64_t k, std::int64_t, std::int64_t) {
+      packed[static_cast<std::size_t>(k)] = pack(static_cast<const T*>(v) + k * parameters_, memory + k * packed_size_);
+    });
     std::vector<MlpDirection<T>> along;
-    for (std::int64_t k = 0; k < count; ++k) {
-      packed.push_back(pack(static_cast<const T*>(v) + k * parameters_, memory + k * packed_size_));
-    }
     for (const Packed& p : packed) along.push_back({p.weight.data(), p.transposed.data(), p.bias.data()});
     run_on(*lease.work, count, threads, [&](std::int64_t begin, std::int64_t end, T* sums, T* scratch) {
       for (std::int64_t k = 0; k < count; ++k) {
@@ -120,7 +122,9 @@ class NetworkOf final : public Network {
         kernels_.product(net_, along[static_cast<std::size_t>(k)], sum.view(*this), begin, end, scratch);
       }
     });
-    for (std::int64_t k = 0; k < count; ++k) gather(*lease.work, k, count, static_cast<T*>(out) + k * parameters_);
+    for_chunks(count, 1, threads, [&](std::int64_t k, std::int64_t, std::int64_t) {
+      gather(*lease.work, k, count, static_cast<T*>(out) + k * parameters_, count == 1 ? threads : 1);
+    });
   }
 
   void diagonal(void* out, int threads) override {
@@ -129,11 +133,12 @@ class NetworkOf final : public Network {
       const Sum sum(*this, sums);
       kernels_.diagonal(net_, sum.view(*this), begin, end, scratch);
     });
-    gather(*lease.work, 0, 1, static_cast<T*>(out));
+    gather(*lease.work, 0, 1, static_cast<T*>(out), threads);
   }
 
  private:
   static constexpr int kMostLayers = 64;
+  static constexpr std::int64_t kLine = 64 / sizeof(T);
 
   // What one call works in. Calls from several threads at once each take their own.
   struct Work {
@@ -196,10 +201,15 @@ class NetworkOf final : public Network {
         std::copy_n(flat + o * in, in, to);
         std::fill(to + in, to + layer.in_pad, T(0));
       }
-      for (std::int64_t i = 0; i < in; ++i) {
-        T* to = transposed + i * layer.out_pad;
-        for (std::int64_t o = 0; o < rows; ++o) to[o] = flat[o * in + i];
-        std::fill(to + rows, to + layer.out_pad, T(0));
+      // A cache line of the result at a time, each from as many rows.
+      for (std::int64_t o = 0; o < layer.out_pad; o += kLine) {
+        const std::int64_t wide = std::min(o + kLine, layer.out_pad) - o, used = std::min(o + wide, rows) - o;
+        for (std::int64_t i = 0; i < in; ++i) {
+          T* to = transposed + i * layer.out_pad + o;
+          const T* from = flat + o * in + i;
+          for (std::int64_t k = 0; k < used; ++k) to[k] = from[k * in];
+          for (std::int64_t k = used; k < wide; ++k) to[k] = T(0);
+        }
       }
       flat += rows * in;
       std::fill(bias, memory, T(0));
@@ -268,21 +278,25 @@ class NetworkOf final : public Network {
   }
 
   // The chunks' sums number `which`, added in the order of the chunks, as flat parameters.
-  void gather(Work& work, std::int64_t which, std::int64_t count, T* out) {
+  void gather(Work& work, std::int64_t which, std::int64_t count, T* out, int threads) {
     const std::int64_t parts = (net_.rows + chunk_ - 1) / chunk_;
     T* const sums = work.sums.take(0) + which * sum_size_;
-    for (std::int64_t k = 1; k < parts; ++k) {
-      const T* from = sums + k * count * sum_size_;
-      for (std::int64_t i = 0; i < sum_size_; ++i) sums[i] += from[i];
-    }
+    for_chunks(sum_size_, kPiece, threads, [&](std::int64_t, std::int64_t begin, std::int64_t end) {
+      for (std::int64_t k = 1; k < parts; ++k) {
+        const T* from = sums + k * count * sum_size_;
+        for (std::int64_t i = begin; i < end; ++i) sums[i] += from[i];
+      }
+    });
     const Sum sum(*this, sums);
     for (std::size_t l = 0; l < layers_.size(); ++l) {
       const MlpLayer<T>& layer = layers_[l];
       const T* const weight = sum.weight[l];
       for (std::int64_t o = 0; o < layer.out; ++o) {
-        for (std::int64_t i = 0; i < layer.in; ++i) {
-          *out++ = flipped_[l] ? weight[i * layer.out_pad + o] : weight[o * layer.in_pad + i];
+        if (!flipped_[l]) {
+          out = std::copy_n(weight + o * layer.in_pad, layer.in, out);
+          continue;
         }
+        for (std::int64_t i = 0; i < layer.in; ++i) *out++ = weight[i * layer.out_pad + o];
       }
       if (has_bias_[l]) out = std::copy_n(sum.bias[l], layer.out, out);
     }

@@ -9,6 +9,7 @@
 #include "../../core/policy.h"
 #include "../../core/ppl.h"
 #include "../machine/exp.h"
+#include "drp_rows.h"
 #include "losses.h"
 #include "rows.h"
 
@@ -66,7 +67,8 @@ struct Columns {
   Pack<T>*value, *cost, *value_turn, *cost_turn;  // as read
   Pack<T>*share, *unit, *slope, *turn, *curve;    // of one multiplier
   Pack<T>*value_out, *cost_out;                   // summed over multipliers
-  T* tile;
+  T* tile;                                        // of rows read
+  Tile<T> value_rows, cost_rows;                  // of rows to be written
 };
 
 template <class T>
@@ -225,10 +227,11 @@ void list_users(const LossJob<T>& job, std::int64_t begin, std::int64_t end, Lis
   weigh(job.weight, job.outcome, begin, n, out.value_label);
   weigh(job.weight, job.cost_outcome, begin, n, out.cost_label);
   std::int32_t astray = 0;
+  const std::int64_t arms = job.items + (job.rule.family == kDrp);
   const std::int64_t* treatment = job.treatment + begin * job.treatment_stride;
   const auto read = [&](std::int64_t k, std::int64_t t) {
     out.received[k] = static_cast<std::int32_t>(t);
-    astray += (t < 0) | (t >= job.items);
+    astray += (t < 0) | (t >= arms);
   };
   if (job.treatment_stride == 1)
     for (std::int64_t k = 0; k < n; ++k) read(k, treatment[k]);
@@ -279,10 +282,18 @@ std::int64_t loss_rows(const LossJob<T>& job, std::int64_t begin, std::int64_t e
   for (Pack<T>** column : {&at.value, &at.cost, &at.share, &at.unit, &at.slope, &at.value_turn, &at.cost_turn, &at.turn,
                            &at.curve, &at.value_out, &at.cost_out})
     *column = cut.take<Pack<T>>(items + 4);
-  at.tile = reinterpret_cast<T*>(cut.take<Pack<T>>(items + 4));
+  for (T** tile : {&at.tile, &at.value_rows.cells, &at.cost_rows.cells})
+    *tile = reinterpret_cast<T*>(cut.take<Pack<T>>(items + 4));
 
   list_users(job, begin, end, listed);
   if (listed.astray > 0) return listed.astray;
+  if (job.rule.family == kDrp) {
+    if constexpr (Order != LossOrder::kValue) clear_others<S>(job.value_out, begin, end, items, listed.user, 0);
+    drp_rows<T, S, Order>(job, listed.user, listed.received, listed.value_label, listed.cost_label, listed.count,
+                          sums[0].loss);
+    sums[0].finish(totals);
+    return 0;
+  }
   if constexpr (Order != LossOrder::kValue)
     if (listed.count < end - begin) {
       clear_others<S>(job.value_out, begin, end, items, listed.user, listed.count);
@@ -317,10 +328,12 @@ std::int64_t loss_rows(const LossJob<T>& job, std::int64_t begin, std::int64_t e
       one.take(at, items, received, y, x, k == 0);
     }
     if constexpr (Order != LossOrder::kValue) {
-      store_rows<S, T>(job.value_out, who, job.stream, items, at.tile, at.value_out);
-      store_rows<S, T>(job.cost_out, who, job.stream, items, at.tile, at.cost_out);
+      store_rows<S, T>(job.value_out, who, job.stream, items, at.value_rows, at.value_out);
+      store_rows<S, T>(job.cost_out, who, job.stream, items, at.cost_rows, at.cost_out);
     }
   }
+  at.value_rows.send(items);
+  at.cost_rows.send(items);
   for (int k = 0; k < job.multipliers; ++k) sums[k].finish(totals + static_cast<std::int64_t>(k) * kLossTotals);
 #if defined(__SSE2__)
   if (job.stream) _mm_sfence();

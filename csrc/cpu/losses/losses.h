@@ -64,9 +64,9 @@ using LossKernel = std::int64_t (*)(const LossJob<T>&, std::int64_t begin, std::
                                     void* scratch);
 
 constexpr std::int64_t loss_scratch(std::int64_t items, std::int64_t multipliers) {
-  // Eleven columns and a tile, in packs of up to 64 bytes; five sums a multiplier; the list of users with treatment and
-  // two labels; the rounding up of each piece.
-  return 12 * 64 * (items + 5) + 5 * 64 * (multipliers + 1) + (kLossRows + 16) * (4 + 4 + 8 + 8) + 64 * 32;
+  // Eleven columns and three tiles, in packs of up to 64 bytes; five sums a multiplier; the list of users with
+  // treatment and two labels; the rounding up of each piece.
+  return 14 * 64 * (items + 5) + 5 * 64 * (multipliers + 1) + (kLossRows + 16) * (4 + 4 + 8 + 8) + 64 * 32;
 }
 
 template <class T>

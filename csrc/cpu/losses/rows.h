@@ -193,17 +193,32 @@ BIDFCL_HD void stream(const T* tile, T* to, int packs) {
   }
 }
 
+// Rows on their way past the caches. They are sent when the tile is wanted again: by then its small stores have reached
+// the cache, while a wide load right behind them would wait for each.
+template <class T>
+struct Tile {
+  T* cells;
+  T* to = nullptr;  // where its rows belong; null: they are there
+
+  BIDFCL_HD void send(int items) {
+    if (to != nullptr) stream(cells, to, items);
+    to = nullptr;
+  }
+};
+
 // A pack of rows of an output whose rows lie side by side.
 template <class S, class T>
-BIDFCL_HD void store_rows(void* out, const Who& who, bool past_caches, int items, T* tile, const Pack<T>* columns) {
+BIDFCL_HD void store_rows(void* out, const Who& who, bool past_caches, int items, Tile<T>& tile,
+                          const Pack<T>* columns) {
   S* memory = static_cast<S*>(out);
   if constexpr (sizeof(S) == sizeof(T)) {
     T* rows = reinterpret_cast<T*>(memory) + static_cast<std::int64_t>(who.user[0]) * items;
     if (who.neighbours && past_caches && reinterpret_cast<std::uintptr_t>(rows) % BIDFCL_PACK_BYTES == 0) {
+      tile.send(items);
       each_quad<T>(items, [&](int first) {
-        store_columns<T>([&](int l) { return tile + l * items + first; }, columns + first);
+        store_columns<T>([&](int l) { return tile.cells + l * items + first; }, columns + first);
       });
-      stream(tile, rows, items);
+      tile.to = rows;
       return;
     }
     if (who.neighbours && items >= Lanes<T>::quad) {
@@ -213,16 +228,18 @@ BIDFCL_HD void store_rows(void* out, const Who& who, bool past_caches, int items
       return;
     }
   }
-  each_quad<T>(items,
-               [&](int first) { store_columns<T>([&](int l) { return tile + l * items + first; }, columns + first); });
+  tile.send(items);
+  each_quad<T>(items, [&](int first) {
+    store_columns<T>([&](int l) { return tile.cells + l * items + first; }, columns + first);
+  });
   if (who.neighbours) {
     S* to = memory + static_cast<std::int64_t>(who.user[0]) * items;
-    for (int k = 0; k < Lanes<T>::count * items; ++k) from_number(tile[k], to[k]);
+    for (int k = 0; k < Lanes<T>::count * items; ++k) from_number(tile.cells[k], to[k]);
     return;
   }
   for (int l = 0; l < who.users; ++l) {
     S* to = memory + static_cast<std::int64_t>(who.user[l]) * items;
-    const T* from = tile + static_cast<std::int64_t>(l) * items;
+    const T* from = tile.cells + static_cast<std::int64_t>(l) * items;
     for (int j = 0; j < items; ++j) from_number(from[j], to[j]);
   }
 }
