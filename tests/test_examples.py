@@ -32,18 +32,6 @@ def test_the_example_learns_to_decide(name, package, options):
     assert after > before + 0.5
 
 
-def test_bidfcl_in_a_lightning_module():
-    pytest.importorskip("lightning")
-    before, after = load("lightning_bidfcl").main()
-    assert after < before - 0.03
-
-
-def test_bidfcl_under_accelerate():
-    pytest.importorskip("accelerate")
-    before, after = load("accelerate_bidfcl").main()
-    assert after < before - 0.03
-
-
 def test_jax_gradient_is_that_of_torch():
     jax = pytest.importorskip("jax")
     torch = pytest.importorskip("torch")
@@ -63,3 +51,15 @@ def test_jax_gradient_is_that_of_torch():
     want.backward()
     for ours, theirs in zip(got, (a.grad, b.grad), strict=True):
         np.testing.assert_allclose(np.asarray(ours), theirs.numpy(), rtol=1e-5, atol=1e-8)
+
+
+def test_bidfcl_in_a_lightning_module():
+    pytest.importorskip("lightning")
+    before, after = load("lightning_bidfcl").main()
+    assert after < before - 0.03
+
+
+def test_bidfcl_under_accelerate():
+    pytest.importorskip("accelerate")
+    before, after = load("accelerate_bidfcl").main()
+    assert after < before - 0.03

@@ -219,3 +219,61 @@ def test_torch_is_imported_by_nothing_but_a_method():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "method 'tsm-sl' needs torch: pip install 'bidfcl_fast[torch]'\n"
+
+
+def test_the_causal_forest_finds_the_effects():
+    pytest.importorskip("econml")
+    table = trial(1500, binary=False)
+    method = methods.create("tsm-cf", trees=24, min_leaf=20).fit(rct=table, progress=False)
+    value, cost = method.predict(np.array([[1.5, 0.0], [-1.5, 0.0]]))
+    assert value[0, 1] - value[0, 0] > value[1, 1] - value[1, 0] + 2
+    np.testing.assert_allclose(np.diff(cost, axis=1), 3.0, atol=0.3)
+    with pytest.raises(TypeError, match="cannot be saved"):
+        method.save("nowhere")
+
+
+def test_without_econml_the_causal_forest_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "econml.dml", None)
+    with pytest.raises(RuntimeError, match=r"pip install 'bidfcl_fast\[forest\]'"):
+        methods.create("tsm-cf").fit(rct=trial(), progress=False)
+
+
+def test_dhcl_learns_the_return_on_investment():
+    """One cell with lifts of 0.03 and 0.10: a return of 0.3 (METHOD.md §6.4)."""
+    rng = np.random.default_rng(0)
+    n = 20_000
+    t = rng.integers(2, size=n)
+    value, cost = 0.01 + 0.03 * t, 0.02 + 0.10 * t
+    table = Table(np.zeros((n, 1)) + rng.normal(size=(n, 1)), t, value, cost)
+    method = methods.create("dhcl", epochs=5, hidden=(4,)).fit(rct=table, progress=False)
+    value_hat, cost_hat = method.predict(table.x[:50])
+    np.testing.assert_allclose(np.diff(value_hat) / np.diff(cost_hat), 0.3, rtol=0.02)
+    np.testing.assert_allclose(cost_hat[0], [0.02, 0.12], rtol=1e-6)
+
+
+@pytest.mark.parametrize("start", ["rct", "both", "ft"])
+def test_dfcl_lowers_its_loss_and_keeps_its_costs(start):
+    rct, obs = trial(900, seed=1, binary=False), trial(1500, seed=2, binary=False)
+
+    class Writer:
+        def __init__(self):
+            self.losses = []
+
+        def add_scalar(self, tag, value, step):
+            if tag == "decision/loss":
+                self.losses.append(value)
+
+    writer = Writer()
+    method = methods.create("dfcl-ppl", start=start, epochs=5, hidden=(8,), steps=30, lr=1e-3)
+    _, cost = method.fit(rct=rct, obs=obs, budget=2.0, progress=False, log=writer).predict(rct.x)
+    assert len(writer.losses) == 30
+    assert np.mean(writer.losses[-5:]) < writer.losses[0]
+    np.testing.assert_allclose(cost.mean(0), [0.5, 3.5, 6.5], atol=0.6)
+
+
+def test_a_method_without_networks_can_be_finished():
+    method = methods.create("dhcl", epochs=3, hidden=(4,), finish={"steps": 2})
+    method.fit(rct=trial(400, binary=False), budget=2.0, progress=False)
+    assert method.finished_.predict(trial(5).x)[0].shape == (5, 3)
+    with pytest.raises(ValueError, match="needs budget="):
+        methods.create("dfcl-ppl").fit(rct=trial(), progress=False)

@@ -25,7 +25,7 @@ def world():
 @pytest.mark.parametrize("student", [0, 2], ids=["warm start", "midway"])
 def test_down_is_better_and_up_is_worse(world, student):
     budgets = world.budget(SHARES)
-    schedule = {"teacher": 3, "warm": 4, "student": student, "batch": 1024}
+    schedule = {"teacher": 3, "warm": 4, "student": student, "batch": 1024, "lr": 2e-3}
     method = BiDFCL(
         preset="paper", multiplier_grad="implicit", temperature=0.1, curvature="gauss_newton", cg_steps=10, damping=0.01,
         assumed_steps=0, upper_every=5, bridge_lr=1e-2, schedule=schedule,
