@@ -4,7 +4,8 @@ Every user of the core stands at a base option; another option changes value and
 far its score at λ falls below the best. A plan better than the best one known has losses, and λ times money left,
 that add up to less than the gap. So lists of partial plans stay short, if two halves of the core are listed apart and met in
 the middle (Horowitz and Sahni 1974), and each drops what the gap or another entry rules out (Pisinger 1995 on the
-dominance of partial plans in the multiple-choice knapsack). All decisions are between integers; the floating-point loss
+dominance of partial plans in the multiple-choice knapsack). csrc/cpu/proven is this file again, entry by entry, for the
+backend that has it. All decisions are between integers; the floating-point loss
 only drops what it places beyond the gap with room to spare.
 """
 
@@ -17,10 +18,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-LONGEST = 1 << 18  # entries of one list; beyond, the core is given up
+LONGEST = 1 << 18  # candidates for one list; beyond, the core is given up
+MOST_NAMED = 1 << 26  # entries of the log of a half, which is what its memory goes into
 _ROUNDING = 2.0**-40  # what sums of losses may be off by, relatively, and more
 _NEAREST = 8  # users whose losses say where to begin
-_FIRST_MEETING = 64  # the halves meet whenever one of them has grown by half since
+_FIRST_MEETING = 64  # the halves meet whenever one of them has doubled since
 
 
 class Options(NamedTuple):
@@ -44,57 +46,58 @@ class _Half:
     """Partial plans over some users. `settle` brings them into order: rising cost, rising value."""
 
     def __init__(self, dtype: Any) -> None:
-        self.value, self.cost, self.loss = np.zeros(1, dtype), np.zeros(1, dtype), np.zeros(1)
-        self.name = np.zeros(1, np.int64)  # where an entry stands in the log
-        self._log: list[tuple[int, np.ndarray, int, int, np.ndarray | None]] = []
+        self.value, self.cost = np.zeros(1, dtype), np.zeros(1, dtype)
+        self.loss = np.zeros(1)
+        self.name = np.zeros(1, np.int32)  # where an entry stands in the log; 0 takes nothing
+        self._log: list[tuple[int, int | None, np.ndarray, np.ndarray]] = []
         self._starts = [1]
 
     def __len__(self) -> int:
         return len(self.loss)
 
+    @property
+    def named(self) -> int:
+        return self._starts[-1]
+
     def candidates(self, options: Options, g: int) -> int:
         return len(self) * (max(int(options.copies[g]), int(np.isfinite(options.loss[g]).sum()) - 1) + 1)
 
-    def extend(self, options: Options, g: int, gap: float) -> None:
-        """Besides every entry, the same with each other option of row g (of users alike, with any number of them)."""
-        parts = [(self.value, self.cost, self.loss, self.name)]
-        for j in np.flatnonzero(np.isfinite(options.loss[g]))[1:].tolist():
-            value, cost, loss = (int(options.value[g, j]), int(options.cost[g, j]), float(options.loss[g, j]))
-            copies = int(options.copies[g])
-            if copies == 1:
-                kept = np.flatnonzero(self.loss <= gap - loss)
-                times = None
-                more = self.value[kept] + value, self.cost[kept] + cost, self.loss[kept] + loss
-            else:
-                every = np.arange(1, copies + 1)
-                kept, which = np.nonzero(self.loss[:, None] + loss * every <= gap)
-                times = every[which]
-                counted = times.astype(self.value.dtype)
-                more = (
-                    self.value[kept] + value * counted,
-                    self.cost[kept] + cost * counted,
-                    self.loss[kept] + loss * times,
-                )
-            self._log.append((g, self.name[kept], j, self._starts[-1], times))
-            parts.append((*more, np.arange(self._starts[-1], self._starts[-1] + len(kept))))
-            self._starts.append(self._starts[-1] + len(kept))
-        self.value, self.cost, self.loss, self.name = (np.concatenate(x) for x in zip(*parts, strict=True))
+    def extend(self, options: Options, g: int, allowed: float) -> None:
+        """Besides every entry, the same with each other choice of row g; of users alike, with any number of them."""
+        choice = np.flatnonzero(np.isfinite(options.loss[g]))[1:]
+        value, cost, loss = (x[g, choice] for x in (options.value, options.cost, options.loss))
+        alike = int(choice[0]) if len(choice) and options.copies[g] > 1 else None
+        value, cost = value.astype(self.value.dtype), cost.astype(self.cost.dtype)
+        if alike is not None:  # the choice is how many take their one option
+            choice = np.arange(1, int(options.copies[g]) + 1)
+            value, cost, loss = (choice.astype(x.dtype) * x[:1] for x in (value, cost, loss))
+        losses = loss[:, None] + self.loss
+        which, entry = np.nonzero(losses <= allowed)
+        self._log.append((g, alike, self.name[entry], choice[which].astype(np.int32)))
+        self.value = np.concatenate([self.value, value[which] + self.value[entry]])
+        self.cost = np.concatenate([self.cost, cost[which] + self.cost[entry]])
+        self.loss = np.concatenate([self.loss, losses[which, entry]])
+        self.name = np.concatenate([self.name, np.arange(self.named, self.named + len(entry), dtype=np.int32)])
+        self._starts.append(self.named + len(entry))
 
-    def settle(self, gap: float) -> None:
-        """Only what the gap allows, and of that only what is worth more than all that costs no more."""
-        kept = np.flatnonzero(self.loss <= gap)
+    def settle(self, allowed: float) -> None:
+        """Only what is allowed, and of that only what is worth more than all that costs no more."""
+        kept = np.flatnonzero(self.loss <= allowed)
         kept = kept[np.argsort(self.cost[kept], kind="stable")]
         best = np.maximum.accumulate(self.value[kept])
-        kept = kept[np.concatenate([[True], (best[1:] > best[:-1]).astype(bool)])]
-        self.value, self.cost, self.loss, self.name = (x[kept] for x in (self.value, self.cost, self.loss, self.name))
+        kept = kept[np.concatenate([np.ones(min(1, len(kept)), bool), (best[1:] > best[:-1]).astype(bool)])]
+        self.value, self.cost = self.value[kept], self.cost[kept]
+        self.loss, self.name = self.loss[kept], self.name[kept]
 
     def path(self, k: int) -> list[tuple[int, int, int]]:
         """What entry k takes: (row, option, how many)."""
         taken, at = [], int(self.name[k])
         while at > 0:
-            g, parents, option, start, times = self._log[bisect.bisect_right(self._starts, at) - 1]
-            taken.append((g, option, 1 if times is None else int(times[at - start])))
-            at = int(parents[at - start])
+            step = bisect.bisect_right(self._starts, at) - 1
+            g, alike, parents, choice = self._log[step]
+            what = int(choice[at - self._starts[step]])
+            taken.append((g, what, 1) if alike is None else (g, alike, what))
+            at = int(parents[at - self._starts[step]])
         return taken
 
 
@@ -130,6 +133,11 @@ def _divided(x: np.ndarray, finite: np.ndarray) -> tuple[np.ndarray, int]:
     return np.where(finite, x, 0) // divisor, divisor
 
 
+def most_of(price: float, wider: int) -> float:
+    """What value and losses of a plan add up to at most: with λ times the money that it leaves, λ times the room."""
+    return price * float(wider) + abs(price * float(wider)) * _ROUNDING
+
+
 def solve(
     options: Options, room: int, wider: int, price: float, unit: float, gap: float, deadline: float = math.inf
 ) -> Found:
@@ -153,8 +161,7 @@ def solve(
     cost, cost_divisor = _divided(options.cost, finite)
     options = options._replace(value=value, cost=cost)
     unit *= value_divisor
-    # Weak duality: value and losses of a plan, and λ times the money that it leaves, add up to λ times the room.
-    most = price * float(wider) + abs(price * float(wider)) * _ROUNDING
+    most = most_of(price, wider)
     # Sums are multiples of the divisors, and so is what the room can hold.
     room, wider = room // cost_divisor, wider // cost_divisor
     second = np.sort(options.loss, axis=1)[:, 1] if value.shape[1] > 1 else np.full(len(value), np.inf)
@@ -206,7 +213,9 @@ class _Search:
         meeting = _FIRST_MEETING
         for g in self.rows:
             half = min(a, b, key=len)
-            if half.candidates(self.options, g) > LONGEST or time.monotonic() > deadline:
+            candidates = half.candidates(self.options, g)
+            too_many = candidates > LONGEST or half.named + candidates > MOST_NAMED
+            if too_many or time.monotonic() > deadline:
                 self._meet(known)
                 return False
             half.extend(self.options, int(g), self._allowed())
@@ -214,7 +223,7 @@ class _Search:
                 self._meet(known)
                 if self.conclusive:
                     return True
-                meeting = max(_FIRST_MEETING, max(len(a), len(b)) * 3 // 2)
+                meeting = max(_FIRST_MEETING, 2 * max(len(a), len(b)))
         self._meet(known)
         return True
 

@@ -40,7 +40,7 @@ def prove(problems: Problems, raw: MckpResult, b: int, module: ModuleType, deadl
     while True:
         core = _Core(one, module.contested(one, price, margin, units), price, units, margin)
         largest = max(largest, len(core.users))
-        found = core.solve(gap, deadline)
+        found = core.solve(module, gap, deadline)
         complete = found.bound is not None and found.gap <= core.margin
         if found.value is not None and (complete or core.value(found) * units[0] > raw.value[b]):
             core.write(found, raw, problems, b)
@@ -152,10 +152,11 @@ class _Core:
             o.value[rows], o.cost[rows], loss, np.concatenate([copies, np.ones(len(others), np.int64)])
         )
 
-    def solve(self, gap: float, deadline: float) -> _core.Found:
+    def solve(self, module: ModuleType, gap: float, deadline: float) -> _core.Found:
         value_unit, cost_unit = self.units
         price = self.price * cost_unit
-        return _core.solve(self.options, self.room, self.room + self.hidden, price, value_unit, gap, deadline)
+        room = self.room
+        return module.core(self.options, room, room + self.hidden, price, value_unit, gap, deadline)
 
     def value(self, found: _core.Found) -> int:
         assert found.value is not None

@@ -126,6 +126,35 @@ PYBIND11_MODULE(_C, m) {
                              pointer<std::int64_t>(totals));
   });
 
+  m.def("solve_core", [](std::int64_t rows, std::int64_t options, Address value, Address cost, Address loss,
+                         Address copies, const py::tuple& room, const py::tuple& wider, const py::tuple& numbers,
+                         std::int64_t longest, std::int64_t most_named, Address taken) {
+    const auto number = [](const py::tuple& t) {
+      return bidfcl::CoreNumber{t[0].cast<std::int64_t>(), t[1].cast<std::int64_t>()};
+    };
+    const bidfcl::CoreOptions core{rows,
+                                   options,
+                                   pointer<const std::int64_t>(value),
+                                   pointer<const std::int64_t>(cost),
+                                   pointer<const double>(loss),
+                                   pointer<const std::int64_t>(copies)};
+    const bidfcl::CoreLimits limits{number(room),
+                                    number(wider),
+                                    numbers[0].cast<double>(),
+                                    numbers[1].cast<double>(),
+                                    numbers[2].cast<double>(),
+                                    numbers[3].cast<double>(),
+                                    longest,
+                                    most_named};
+    bidfcl::CoreFound out;
+    {
+      py::gil_scoped_release nogil;
+      out = bidfcl::solve_core(core, limits, pointer<std::int64_t>(taken));
+    }
+    return py::make_tuple(out.found, out.bounded, out.given_up, py::make_tuple(out.value.high, out.value.low),
+                          py::make_tuple(out.bound.high, out.bound.low), out.gap, out.taken);
+  });
+
   m.def("frontier_new", [](const bidfcl::Problems& problems, int threads) {
     py::gil_scoped_release nogil;
     return reinterpret_cast<Address>(bidfcl::frontier_new(problems, threads));

@@ -64,6 +64,38 @@ void decide(const Problems& problems, const double* multiplier, int threads, con
 std::int64_t contested(const Problems& problems, double multiplier, double margin, double value_unit, double cost_unit,
                        int threads, std::int32_t* choice, std::int32_t* users, std::int64_t* totals);
 
+// A whole number, high·2^32 + low.
+struct CoreNumber {
+  std::int64_t high, low;
+};
+
+// What a proof is left with: row g [rows, options] is a user, or `copies[g]` of them alike; column 0 is its base, the
+// others are against it. An infinite loss: nothing there.
+struct CoreOptions {
+  std::int64_t rows, options;
+  const std::int64_t* value;
+  const std::int64_t* cost;
+  const double* loss;
+  const std::int64_t* copies;
+};
+struct CoreLimits {
+  CoreNumber room, wider;  // money for plans, and for the bound
+  double most, unit;  // what any plan's value and losses add up to at most; what a unit of value is, both in losses
+  double gap;         // losses that plans may have
+  double seconds;
+  std::int64_t longest, most_named;  // candidates for one list, entries ever named: beyond, it is given up
+};
+struct CoreFound {
+  bool found, bounded, given_up;
+  CoreNumber value, bound;
+  double gap;
+  std::int64_t taken;
+};
+
+// The best plan of a core; `taken` [rows, 3] holds (row, option, how many of its users) of the first found.taken
+// entries, the rest stays at the base.
+CoreFound solve_core(const CoreOptions& options, const CoreLimits& limits, std::int64_t* taken);
+
 // The breakpoints of problem 0's LP frontier. The arrays belong to the handle.
 struct FrontierArrays {
   int status;

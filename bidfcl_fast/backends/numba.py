@@ -17,6 +17,7 @@ from typing import Any
 import numba
 import numpy as np
 
+from .. import _core
 from .._decisions import Decisions, Order
 from .._problems import Contested, FrontierResult, MckpResult, Problems
 from .._ragged import plain
@@ -271,6 +272,9 @@ def contested(problems: Problems, multiplier: float, margin: float, units: tuple
     from . import numba_decide
 
     return numba_decide.contested(problems, multiplier, margin, units)
+
+
+core = _core.solve  # lists of some hundred entries: NumPy's own loops do
 
 
 def frontier(problems: Problems) -> FrontierResult:

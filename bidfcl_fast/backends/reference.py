@@ -12,13 +12,14 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .._core import solve as core
 from .._problems import Contested, FrontierResult, MckpResult, Problems
 from .._ragged import plain
 from .._spec import FILL_WINDOW, FIXED_POINT_BITS
 from ..errors import Status
 from .reference_losses import bisection, decision_loss, received_intervals
 
-__all__ = ["bisection", "decision_loss", "describe", "frontier", "mckp", "probe", "received_intervals"]
+__all__ = ["bisection", "core", "decision_loss", "describe", "frontier", "mckp", "probe", "received_intervals"]
 
 
 def probe() -> str | None:
