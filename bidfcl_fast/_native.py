@@ -86,18 +86,24 @@ def decide(problems: Problems, multiplier: np.ndarray, threads: int) -> MckpResu
 
 
 def contested(
-    problems: Problems, multiplier: float, margin: float, units: tuple[float, float], threads: int
+    problems: Problems, plan: np.ndarray, multiplier: float, margin: float, units: tuple[float, float], threads: int
 ) -> Contested:
     """Users of problem 0 whose best score is not certain to beat the second best by more than `margin`."""
     call = _Call(problems)
-    choice = np.empty(int(problems.stop[0] - problems.start[0]), np.int32)
-    users = np.empty_like(choice)
+    plan = np.ascontiguousarray(plan)
+    users, others, best = (np.empty_like(plan) for _ in range(3))  # what is not written costs nothing
     totals = np.empty(4, np.int64)
-    count = module().contested(
-        call.problems, multiplier, margin, *units, threads, *(x.ctypes.data for x in (choice, users, totals))
+    found, differing = module().contested(
+        call.problems,
+        plan.ctypes.data,
+        multiplier,
+        margin,
+        *units,
+        threads,
+        *(x.ctypes.data for x in (users, others, best, totals)),
     )
     value, cost = ((high << 32) + low for high, low in totals.reshape(2, 2).tolist())
-    return Contested(users[:count].copy(), choice, value, cost)
+    return Contested(users[:found].copy(), others[:differing].copy(), best[:differing].copy(), value, cost)
 
 
 def core(

@@ -38,7 +38,8 @@ def prove(problems: Problems, raw: MckpResult, b: int, module: ModuleType, deadl
     gap += _ROUNDING * (abs(raw.dual_bound[b]) + price * (abs(problems.budget[b]) + users * units[1] * 2.0**61))
     margin, largest = _first_margin(one, price, gap), 0
     while True:
-        core = _Core(one, module.contested(one, price, margin, units), price, units, margin)
+        contested = module.contested(one, raw.choice_of(problems, b), price, margin, units)
+        core = _Core(one, contested, price, units, margin)
         largest = max(largest, len(core.users))
         found = core.solve(module, gap, deadline)
         complete = found.bound is not None and found.gap <= core.margin
@@ -71,14 +72,18 @@ def _first_margin(one: Problems, price: float, gap: float) -> float:
     if users <= _WHOLE:
         return gap
     some = np.linspace(0, users - 1, _SAMPLE).astype(np.intp)
-    score = one.value[0, some].astype(np.float64) - price * one.cost[0, some].astype(np.float64)
-    if one.mask is not None:
-        score = np.where(one.mask[0, some], score, -np.inf)
-    if score.shape[1] < 2:
+    score = one.value[0, some].T.astype(np.float64, order="C")  # treatment by treatment: longer loops
+    if len(score) < 2:
         return gap
-    two = np.partition(score, -2, axis=1)[:, -2:]
-    lead = np.sort(two[:, 1] - two[:, 0])
-    return min(gap, max(2.0**-16 * gap, float(lead[7]) * _FIRST_CORE * _SAMPLE / (8 * users)))
+    score -= price * one.cost[0, some].T
+    if one.mask is not None:
+        score[~one.mask[0, some].T] = -np.inf
+    everyone = np.arange(_SAMPLE)
+    best = score.argmax(axis=0)
+    first = score[best, everyone]
+    score[best, everyone] = -np.inf
+    lead = np.partition(first - score.max(axis=0), 7)[7]
+    return min(gap, max(2.0**-16 * gap, float(lead) * _FIRST_CORE * _SAMPLE / (8 * users)))
 
 
 class _Core:
@@ -164,7 +169,8 @@ class _Core:
 
     def write(self, found: _core.Found, raw: MckpResult, problems: Problems, b: int) -> None:
         """The plan found, and what it proves of the LP bound that came in."""
-        choice = self.contested.choice
+        choice = raw.choice_of(problems, b)
+        choice[self.contested.others] = self.contested.best
         choice[self.all_users] = self.all_base
         spent = self.base_cost
         cost = self.options.cost
@@ -173,7 +179,6 @@ class _Core:
             choice[self.users[rows]] = self.order[rows, option]
             spent += int(cost[g, option]) * times
         assert spent - self.base_cost <= self.room
-        raw.choice_of(problems, b)[:] = choice
         value = self.value(found)
         raw.value[b] = _fixed.nearest(value, self.shifts[0])
         raw.spend[b] = _fixed.nearest(spent, self.shifts[1])

@@ -118,13 +118,19 @@ PYBIND11_MODULE(_C, m) {
     py::gil_scoped_release nogil;
     bidfcl::decide(problems, pointer<const double>(multiplier), threads, plans);
   });
-  m.def("contested", [](const bidfcl::Problems& problems, double multiplier, double margin, double value_unit,
-                        double cost_unit, int threads, Address choice, Address users, Address totals) {
-    py::gil_scoped_release nogil;
-    return bidfcl::contested(problems, multiplier, margin, value_unit, cost_unit, threads,
-                             pointer<std::int32_t>(choice), pointer<std::int32_t>(users),
-                             pointer<std::int64_t>(totals));
-  });
+  m.def("contested",
+        [](const bidfcl::Problems& problems, Address plan, double multiplier, double margin, double value_unit,
+           double cost_unit, int threads, Address users, Address others, Address best, Address totals) {
+          const bidfcl::ContestedUsers out{pointer<std::int32_t>(users), pointer<std::int32_t>(others),
+                                           pointer<std::int32_t>(best), pointer<std::int64_t>(totals)};
+          bidfcl::ContestedCount count;
+          {
+            py::gil_scoped_release nogil;
+            count = bidfcl::contested(problems, pointer<const std::int32_t>(plan), multiplier, margin, value_unit,
+                                      cost_unit, threads, out);
+          }
+          return py::make_tuple(count.users, count.others);
+        });
 
   m.def("solve_core", [](std::int64_t rows, std::int64_t options, Address value, Address cost, Address loss,
                          Address copies, const py::tuple& room, const py::tuple& wider, const py::tuple& numbers,

@@ -58,11 +58,20 @@ void mckp(const Problems& problems, const MckpOptions& options, const Plans& pla
 void decide(const Problems& problems, const double* multiplier, int threads, const Plans& plans);
 
 // The users of problem 0 whose best score at `multiplier` is not certain to beat their second best by more than
-// `margin`, in rising order: `users` has room for all. `choice` [N]: everybody's best there, for those users a guess.
-// The units are those of the problem's plan. `totals` [4]: value and cost of all other users at their best, exactly,
-// each as high and low with high·2^32 + low units. Returns how many.
-std::int64_t contested(const Problems& problems, double multiplier, double margin, double value_unit, double cost_unit,
-                       int threads, std::int32_t* choice, std::int32_t* users, std::int64_t* totals);
+// `margin`, in rising order; and, in rising order, those others whose best there is not what `plan` [N] gives them, and
+// what it is. The arrays have room for all users. The units are those of the problem's plan. `totals` [4]: value and
+// cost of all but the contested at their best, exactly, each as high and low with high·2^32 + low units.
+struct ContestedUsers {
+  std::int32_t* users;
+  std::int32_t* others;
+  std::int32_t* best;
+  std::int64_t* totals;
+};
+struct ContestedCount {
+  std::int64_t users, others;
+};
+ContestedCount contested(const Problems& problems, const std::int32_t* plan, double multiplier, double margin,
+                         double value_unit, double cost_unit, int threads, const ContestedUsers& out);
 
 // A whole number, high·2^32 + low.
 struct CoreNumber {

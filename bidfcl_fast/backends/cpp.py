@@ -43,8 +43,10 @@ def decide(problems: Problems, multiplier: np.ndarray) -> MckpResult:
     return _native.decide(problems, multiplier, threads())
 
 
-def contested(problems: Problems, multiplier: float, margin: float, units: tuple[float, float]) -> Contested:
-    return _native.contested(problems, multiplier, margin, units, threads())
+def contested(
+    problems: Problems, plan: np.ndarray, multiplier: float, margin: float, units: tuple[float, float]
+) -> Contested:
+    return _native.contested(problems, plan, multiplier, margin, units, threads())
 
 
 def core(

@@ -268,10 +268,12 @@ def decide(problems: Problems, multiplier: np.ndarray) -> MckpResult:
     return numba_decide.decide(problems, multiplier)
 
 
-def contested(problems: Problems, multiplier: float, margin: float, units: tuple[float, float]) -> Contested:
+def contested(
+    problems: Problems, plan: np.ndarray, multiplier: float, margin: float, units: tuple[float, float]
+) -> Contested:
     from . import numba_decide
 
-    return numba_decide.contested(problems, multiplier, margin, units)
+    return numba_decide.contested(problems, plan, multiplier, margin, units)
 
 
 core = _core.solve  # lists of some hundred entries: NumPy's own loops do

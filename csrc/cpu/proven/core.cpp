@@ -74,7 +74,8 @@ struct Core {
 template <class Num>
 class Search {
  public:
-  Search(const Core<Num>& core, Half<Num>& a, Half<Num>& b, double reach) : core_(core), reach_(reach), a_(a), b_(b) {
+  Search(const Core<Num>& core, Half<Num>& a, Half<Num>& b, typename Half<Num>::Scratch& scratch, double reach)
+      : core_(core), reach_(reach), a_(a), b_(b), scratch_(scratch) {
     a_.clear();
     b_.clear();
   }
@@ -126,8 +127,8 @@ class Search {
 
   void look(const Num* known) {
     const double most = allowed();
-    a_.settle(most);
-    b_.settle(most);
+    a_.settle(most, scratch_);
+    b_.settle(most, scratch_);
     const Pair<Num> pair = meet(a_, b_, core_.room);
     if (!pair.fits || (found_ && pair.value <= best_) || (known != nullptr && pair.value <= *known)) return;
     found_ = true;
@@ -144,6 +145,7 @@ class Search {
   const Core<Num>& core_;
   double reach_, gap_ = kInfinity, own_ = kInfinity;
   Half<Num>&a_, &b_;
+  typename Half<Num>::Scratch& scratch_;
   bool found_ = false, conclusive_ = false;
   Num best_ = 0;
   std::vector<Taken> taken_;
@@ -204,6 +206,7 @@ CoreFound search(const CoreOptions& options, const CoreLimits& limits, const Sca
   const Core<Num> core = core_of<Num>(options, limits, scale);
   CoreFound out{};
   Half<Num> a, b;
+  typename Half<Num>::Scratch scratch;
   Num best = 0;
   double gap = limits.gap, own = kInfinity;
   const auto told = [&](Num x) { return parts(static_cast<int128>(x) * scale.value); };
@@ -211,7 +214,7 @@ CoreFound search(const CoreOptions& options, const CoreLimits& limits, const Sca
   const double near = nearest ? core.second[nearest - 1] : 0.0;
   double reach = std::min(gap, std::max(4.0 * near, gap * 0x1p-20));
   for (;; reach = std::min(gap, 3 * reach)) {
-    Search<Num> one(core, a, b, reach);
+    Search<Num> one(core, a, b, scratch, reach);
     const bool done = one.run(gap, out.found ? &best : nullptr, own);
     if (one.found()) {
       out.found = true;

@@ -35,6 +35,17 @@ class Half {
     std::int32_t name;  // where it stands in the log; 0 takes nothing
   };
 
+  // What settling needs; several halves may share it.
+  struct Key {
+    Num cost;
+    std::int32_t place;
+  };
+  struct Scratch {
+    std::vector<Entry> list;
+    std::vector<double> loss;
+    std::vector<Key> keys;
+  };
+
   Half() { clear(); }
 
   // Back to the one plan that takes nothing; what memory there is stays.
@@ -77,31 +88,34 @@ class Half {
   }
 
   // In rising cost, only what is allowed, and of that only what is worth more than all that costs no more.
-  void settle(double allowed) {
-    keys_.clear();
+  void settle(double allowed, Scratch& scratch) {
+    std::vector<Entry>& merged = scratch.list;
+    std::vector<double>& merged_loss = scratch.loss;
+    std::vector<Key>& keys = scratch.keys;
+    keys.clear();
     for (std::size_t k = settled_; k < list_.size(); ++k)
-      if (loss_[k] <= allowed) keys_.push_back({list_[k].cost, static_cast<std::int32_t>(k)});
-    std::sort(keys_.begin(), keys_.end(),
+      if (loss_[k] <= allowed) keys.push_back({list_[k].cost, static_cast<std::int32_t>(k)});
+    std::sort(keys.begin(), keys.end(),
               [](const Key& a, const Key& b) { return a.cost != b.cost ? a.cost < b.cost : a.place < b.place; });
-    merged_.clear();
-    merged_loss_.clear();
+    merged.clear();
+    merged_loss.clear();
     const auto take = [&](std::size_t k) {
-      if (!merged_.empty() && list_[k].value <= merged_.back().value) return;
-      merged_.push_back(list_[k]);
-      merged_loss_.push_back(loss_[k]);
+      if (!merged.empty() && list_[k].value <= merged.back().value) return;
+      merged.push_back(list_[k]);
+      merged_loss.push_back(loss_[k]);
     };
     std::size_t at = 0;
     const auto take_settled = [&](auto before) {
       for (; at < settled_ && before(list_[at].cost); ++at)
         if (loss_[at] <= allowed) take(at);
     };
-    for (const Key& key : keys_) {
+    for (const Key& key : keys) {
       take_settled([&](Num cost) { return cost <= key.cost; });
       take(static_cast<std::size_t>(key.place));
     }
     take_settled([](Num) { return true; });
-    list_.swap(merged_);
-    loss_.swap(merged_loss_);
+    list_.swap(merged);
+    loss_.swap(merged_loss);
     settle_all();
   }
 
@@ -118,10 +132,6 @@ class Half {
   }
 
  private:
-  struct Key {
-    Num cost;
-    std::int32_t place;
-  };
   struct Logged {
     std::int32_t parent, what;  // the option taken; of users alike, how many
   };
@@ -150,11 +160,10 @@ class Half {
     }
   }
 
-  std::vector<Entry> list_, merged_;
-  std::vector<double> loss_, merged_loss_;  // of each entry
-  std::vector<std::int32_t> live_;          // places of those that one more choice may be added to
-  std::size_t settled_;                     // so many of them are in order
-  std::vector<Key> keys_;
+  std::vector<Entry> list_;
+  std::vector<double> loss_;        // of each entry
+  std::vector<std::int32_t> live_;  // places of those that one more choice may be added to
+  std::size_t settled_;             // so many of them are in order
   std::vector<Logged> log_;
   std::vector<std::int64_t> starts_;  // the first name of each step
   std::vector<Step> steps_;
