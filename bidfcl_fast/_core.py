@@ -43,7 +43,7 @@ class Found(NamedTuple):
 
 
 class _Half:
-    """Partial plans over some users. `settle` brings them into order: rising cost, rising value."""
+    """Partial plans over some users."""
 
     def __init__(self, dtype: Any) -> None:
         self.value, self.cost = np.zeros(1, dtype), np.zeros(1, dtype)
@@ -51,6 +51,7 @@ class _Half:
         self.name = np.zeros(1, np.int32)  # where an entry stands in the log; 0 takes nothing
         self._log: list[tuple[int, int | None, np.ndarray, np.ndarray]] = []
         self._starts = [1]
+        self._due = _FIRST_MEETING  # so long, it is to be put in order
 
     def __len__(self) -> int:
         return len(self.loss)
@@ -81,13 +82,27 @@ class _Half:
         self._starts.append(self.named + len(entry))
 
     def settle(self, allowed: float) -> None:
-        """Only what is allowed, and of that only what is worth more than all that costs no more."""
-        kept = np.flatnonzero(self.loss <= allowed)
-        kept = kept[np.argsort(self.cost[kept], kind="stable")]
-        best = np.maximum.accumulate(self.value[kept])
-        kept = kept[np.concatenate([np.ones(min(1, len(kept)), bool), (best[1:] > best[:-1]).astype(bool)])]
-        self.value, self.cost = self.value[kept], self.cost[kept]
-        self.loss, self.name = self.loss[kept], self.name[kept]
+        """Only what is allowed; where that may shorten the list, only what is worth more than all that costs no more.
+
+        Lists of numbers with many digits hold hardly anything else: then it is looked for again when there is much more.
+        """
+        self._take(np.flatnonzero(self.loss <= allowed))
+        if len(self) < self._due:
+            return
+        before = len(self)
+        self._take(self.ordered(allowed))
+        self._due = max(_FIRST_MEETING, (2 if 8 * len(self) <= 7 * before else 8) * len(self))
+
+    def _take(self, places: np.ndarray) -> None:
+        self.value, self.cost = self.value[places], self.cost[places]
+        self.loss, self.name = self.loss[places], self.name[places]
+
+    def ordered(self, most: float) -> np.ndarray:
+        """The places of entries whose losses are within `most`, in rising cost and value; of equals, the first."""
+        places = np.flatnonzero(self.loss <= most)
+        places = places[np.argsort(self.cost[places], kind="stable")]
+        best = np.maximum.accumulate(self.value[places])
+        return places[np.concatenate([np.ones(min(1, len(places)), bool), (best[1:] > best[:-1]).astype(bool)])]
 
     def path(self, k: int) -> list[tuple[int, int, int]]:
         """What entry k takes: (row, option, how many)."""
@@ -101,15 +116,27 @@ class _Half:
         return taken
 
 
-def _meet(a: _Half, b: _Half, room: int) -> tuple[int, int, int] | None:
-    """The most valuable pair of entries within the room: value and the two places; None if none fits."""
-    fits = np.searchsorted(b.cost, room - a.cost, side="right") - 1
-    some = np.flatnonzero(fits >= 0)
-    if not len(some):
-        return None
-    value = a.value[some] + b.value[fits[some]]
-    k = int(np.argmax(value))
-    return int(value[k]), int(some[k]), int(fits[some[k]])
+def _meet(a: _Half, b: _Half, room: int, allowed: float) -> tuple[int, int, int] | None:
+    """The most valuable pair of entries within the room, of those whose losses add up to no more than `allowed`.
+
+    One of the two then has no more than half of that, so few need to be in order. Value and the two places, of several
+    pairs the first; None if none fits.
+    """
+    best = None
+    for half, other, every in ((a, b, True), (b, a, False)):
+        small = other.ordered(allowed / 2)
+        places = np.arange(len(half)) if every else np.flatnonzero(half.loss > allowed / 2)
+        fits = np.searchsorted(other.cost[small], room - half.cost[places], side="right") - 1
+        some = np.flatnonzero(fits >= 0)
+        if not len(some):
+            continue
+        mine, its = places[some], small[fits[some]]
+        value = half.value[mine] + other.value[its]
+        k = int(np.argmax(value))
+        if best is None or int(value[k]) > best[0]:
+            pair = int(mine[k]), int(its[k])
+            best = (int(value[k]), *(pair if every else pair[::-1]))
+    return best
 
 
 def _small(options: Options, rows: Any, reach: float) -> bool:
@@ -234,9 +261,10 @@ class _Search:
 
     def _meet(self, known: int | None) -> None:
         a, b = self.halves
+        allowed = self._allowed()
         for half in self.halves:
-            half.settle(self._allowed())
-        pair = _meet(a, b, self.room)
+            half.settle(allowed)
+        pair = _meet(a, b, self.room, allowed)
         if pair is None or any(other is not None and pair[0] <= other for other in (self.best, known)):
             return
         self.best = pair[0]
@@ -248,5 +276,7 @@ class _Search:
 
     def bound(self, best: int) -> int:
         """What the entries that are left allow in the wider room."""
-        more = _meet(*self.halves, self.wider)
+        if self.wider == self.room:
+            return best
+        more = _meet(*self.halves, self.wider, self._allowed())
         return best if more is None else more[0]

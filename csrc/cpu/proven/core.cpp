@@ -17,7 +17,6 @@ namespace {
 
 constexpr double kRounding = 0x1p-40;
 constexpr std::int64_t kNearest = 8;
-constexpr std::int64_t kFirstMeeting = 64;
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 int128 whole(const CoreNumber& x) { return (static_cast<int128>(x.high) * (int128{1} << 32)) + x.low; }
@@ -74,8 +73,7 @@ struct Core {
 template <class Num>
 class Search {
  public:
-  Search(const Core<Num>& core, Half<Num>& a, Half<Num>& b, typename Half<Num>::Scratch& scratch, double reach)
-      : core_(core), reach_(reach), a_(a), b_(b), scratch_(scratch) {
+  Search(const Core<Num>& core, Half<Num>& a, Half<Num>& b, double reach) : core_(core), reach_(reach), a_(a), b_(b) {
     a_.clear();
     b_.clear();
   }
@@ -107,7 +105,8 @@ class Search {
 
   // What the entries that are left allow in the wider room.
   Num bound(Num best) const {
-    const Pair<Num> more = meet(a_, b_, core_.wider);
+    if (core_.wider == core_.room) return best;
+    const Pair<Num> more = meet(a_, b_, core_.wider, allowed());
     return more.fits ? more.value : best;
   }
 
@@ -127,9 +126,9 @@ class Search {
 
   void look(const Num* known) {
     const double most = allowed();
-    a_.settle(most, scratch_);
-    b_.settle(most, scratch_);
-    const Pair<Num> pair = meet(a_, b_, core_.room);
+    a_.settle(most);
+    b_.settle(most);
+    const Pair<Num> pair = meet(a_, b_, core_.room, most);
     if (!pair.fits || (found_ && pair.value <= best_) || (known != nullptr && pair.value <= *known)) return;
     found_ = true;
     best_ = pair.value;
@@ -145,7 +144,6 @@ class Search {
   const Core<Num>& core_;
   double reach_, gap_ = kInfinity, own_ = kInfinity;
   Half<Num>&a_, &b_;
-  typename Half<Num>::Scratch& scratch_;
   bool found_ = false, conclusive_ = false;
   Num best_ = 0;
   std::vector<Taken> taken_;
@@ -206,7 +204,6 @@ CoreFound search(const CoreOptions& options, const CoreLimits& limits, const Sca
   const Core<Num> core = core_of<Num>(options, limits, scale);
   CoreFound out{};
   Half<Num> a, b;
-  typename Half<Num>::Scratch scratch;
   Num best = 0;
   double gap = limits.gap, own = kInfinity;
   const auto told = [&](Num x) { return parts(static_cast<int128>(x) * scale.value); };
@@ -214,7 +211,7 @@ CoreFound search(const CoreOptions& options, const CoreLimits& limits, const Sca
   const double near = nearest ? core.second[nearest - 1] : 0.0;
   double reach = std::min(gap, std::max(4.0 * near, gap * 0x1p-20));
   for (;; reach = std::min(gap, 3 * reach)) {
-    Search<Num> one(core, a, b, scratch, reach);
+    Search<Num> one(core, a, b, reach);
     const bool done = one.run(gap, out.found ? &best : nullptr, own);
     if (one.found()) {
       out.found = true;

@@ -11,6 +11,8 @@
 
 namespace bidfcl {
 
+constexpr std::int64_t kFirstMeeting = 64;  // entries; the halves meet whenever one of them has doubled since
+
 struct Taken {
   std::int64_t row, option, times;
 };
@@ -35,24 +37,14 @@ class Half {
     std::int32_t name;  // where it stands in the log; 0 takes nothing
   };
 
-  // What settling needs; several halves may share it.
-  struct Key {
-    Num cost;
-    std::int32_t place;
-  };
-  struct Scratch {
-    std::vector<Entry> list;
-    std::vector<double> loss;
-    std::vector<Key> keys;
-  };
-
   Half() { clear(); }
 
   // Back to the one plan that takes nothing; what memory there is stays.
   void clear() {
     list_.assign(1, {0, 0, 0});
     loss_.assign(1, 0.0);
-    settle_all();
+    all_live();
+    due_ = kFirstMeeting;
     log_.clear();
     starts_.assign(1, 1);
     steps_.clear();
@@ -61,6 +53,7 @@ class Half {
   std::int64_t size() const { return static_cast<std::int64_t>(list_.size()); }
   std::int64_t named() const { return static_cast<std::int64_t>(log_.size()) + 1; }
   const std::vector<Entry>& list() const { return list_; }
+  const std::vector<double>& loss() const { return loss_; }
 
   // Besides every entry, the same with each other choice of the row. From row to row the least loss must not fall, nor
   // `allowed` rise: what is too far off for this row is so for all that follow.
@@ -87,36 +80,34 @@ class Half {
     starts_.push_back(named());
   }
 
-  // In rising cost, only what is allowed, and of that only what is worth more than all that costs no more.
-  void settle(double allowed, Scratch& scratch) {
-    std::vector<Entry>& merged = scratch.list;
-    std::vector<double>& merged_loss = scratch.loss;
-    std::vector<Key>& keys = scratch.keys;
-    keys.clear();
-    for (std::size_t k = settled_; k < list_.size(); ++k)
-      if (loss_[k] <= allowed) keys.push_back({list_[k].cost, static_cast<std::int32_t>(k)});
+  // Only what is allowed; where that may shorten the list, only what is worth more than all that costs no more. Lists
+  // of numbers with many digits hold hardly anything else: then it is looked for again when there is much more.
+  void settle(double allowed) {
+    drop(allowed);
+    if (size() < due_) return;
+    const std::int64_t before = size();
+    const std::vector<std::int32_t> kept = ordered(allowed);
+    take(kept);
+    due_ = std::max(kFirstMeeting, (8 * size() <= 7 * before ? 2 : 8) * size());
+  }
+
+  // The places of entries whose losses are within `most`, in rising cost and value; of equals, the first.
+  std::vector<std::int32_t> ordered(double most) const {
+    struct Key {
+      Num cost;
+      std::int32_t place;
+    };
+    std::vector<Key> keys;
+    for (std::size_t k = 0; k < list_.size(); ++k)
+      if (loss_[k] <= most) keys.push_back({list_[k].cost, static_cast<std::int32_t>(k)});
     std::sort(keys.begin(), keys.end(),
               [](const Key& a, const Key& b) { return a.cost != b.cost ? a.cost < b.cost : a.place < b.place; });
-    merged.clear();
-    merged_loss.clear();
-    const auto take = [&](std::size_t k) {
-      if (!merged.empty() && list_[k].value <= merged.back().value) return;
-      merged.push_back(list_[k]);
-      merged_loss.push_back(loss_[k]);
-    };
-    std::size_t at = 0;
-    const auto take_settled = [&](auto before) {
-      for (; at < settled_ && before(list_[at].cost); ++at)
-        if (loss_[at] <= allowed) take(at);
-    };
-    for (const Key& key : keys) {
-      take_settled([&](Num cost) { return cost <= key.cost; });
-      take(static_cast<std::size_t>(key.place));
-    }
-    take_settled([](Num) { return true; });
-    list_.swap(merged);
-    loss_.swap(merged_loss);
-    settle_all();
+    std::vector<std::int32_t> kept;
+    for (const Key& key : keys)
+      if (kept.empty() ||
+          list_[static_cast<std::size_t>(key.place)].value > list_[static_cast<std::size_t>(kept.back())].value)
+        kept.push_back(key.place);
+    return kept;
   }
 
   // What an entry takes.
@@ -140,9 +131,30 @@ class Half {
     int option;  // of users alike, else −1
   };
 
-  void settle_all() {
-    settled_ = list_.size();
-    live_.resize(settled_);
+  void drop(double allowed) {
+    std::vector<std::int32_t> kept;
+    for (std::size_t k = 0; k < loss_.size(); ++k)
+      if (loss_[k] <= allowed) kept.push_back(static_cast<std::int32_t>(k));
+    if (kept.size() < loss_.size()) take(kept);
+  }
+
+  // Only the entries at these places, in this order.
+  void take(const std::vector<std::int32_t>& places) {
+    std::vector<Entry> list;
+    std::vector<double> loss;
+    list.reserve(places.size());
+    loss.reserve(places.size());
+    for (const std::int32_t k : places) {
+      list.push_back(list_[static_cast<std::size_t>(k)]);
+      loss.push_back(loss_[static_cast<std::size_t>(k)]);
+    }
+    list_.swap(list);
+    loss_.swap(loss);
+    all_live();
+  }
+
+  void all_live() {
+    live_.resize(list_.size());
     std::iota(live_.begin(), live_.end(), 0);
   }
 
@@ -163,7 +175,7 @@ class Half {
   std::vector<Entry> list_;
   std::vector<double> loss_;        // of each entry
   std::vector<std::int32_t> live_;  // places of those that one more choice may be added to
-  std::size_t settled_;             // so many of them are in order
+  std::int64_t due_;                // so long, it is to be put in order
   std::vector<Logged> log_;
   std::vector<std::int64_t> starts_;  // the first name of each step
   std::vector<Step> steps_;
@@ -176,19 +188,68 @@ struct Pair {
   std::int64_t a = 0, b = 0;
 };
 
-// The most valuable pair of entries within the room; of several, the one whose first entry is cheapest.
+// What of one half may stand beside an entry of the other whose losses are large.
 template <class Num>
-Pair<Num> meet(const Half<Num>& first, const Half<Num>& second, Num room) {
-  Pair<Num> best;
-  const auto& b = second.list();
-  std::int64_t fits = std::int64_t(b.size());
-  for (std::int64_t k = 0; k < first.size(); ++k) {
-    const auto& e = first.list()[std::size_t(k)];
-    while (fits > 0 && b[std::size_t(fits - 1)].cost > room - e.cost) --fits;
-    if (fits == 0) break;
-    const Num value = e.value + b[std::size_t(fits - 1)].value;
-    if (!best.fits || value > best.value) best = {true, value, k, fits - 1};
+class Small {
+ public:
+  Small(const Half<Num>& half, double most) : places_(half.ordered(most)) {
+    for (const std::int32_t k : places_) {
+      cost_.push_back(half.list()[static_cast<std::size_t>(k)].cost);
+      value_.push_back(half.list()[static_cast<std::size_t>(k)].value);
+    }
   }
+
+  // Of each of kTogether rooms, how many cost no more; the last of them is worth the most. Side by side, since each
+  // step waits for the one before; and with a mask, since a branch would be guessed wrong half the time.
+  static constexpr std::size_t kTogether = 8;
+  void within(const Num* room, std::size_t* fits) const {
+    std::size_t at[kTogether] = {};
+    for (std::size_t count = cost_.size(), half; count > 1; count -= half) {
+      half = count / 2;
+      for (std::size_t l = 0; l < kTogether; ++l)
+        at[l] += half & (std::size_t{0} - static_cast<std::size_t>(cost_[at[l] + half - 1] <= room[l]));
+    }
+    for (std::size_t l = 0; l < kTogether; ++l) fits[l] = at[l] + (!cost_.empty() && cost_[at[l]] <= room[l]);
+  }
+
+  Num value(std::size_t k) const { return value_[k]; }
+  std::int64_t place(std::size_t k) const { return places_[k]; }
+
+ private:
+  std::vector<std::int32_t> places_;
+  std::vector<Num> cost_, value_;
+};
+
+// The most valuable pair of entries within the room, of those whose losses add up to no more than `allowed`: one of the
+// two has no more than half of that, so few need to be in order. Of several pairs, the first.
+template <class Num>
+Pair<Num> meet(const Half<Num>& a, const Half<Num>& b, Num room, double allowed) {
+  Pair<Num> best;
+  const auto look = [&](const Half<Num>& half, const Small<Num>& other, double above, bool turned) {
+    constexpr std::size_t kTogether = Small<Num>::kTogether;
+    Num left[kTogether] = {};
+    std::size_t places[kTogether], fits[kTogether], count = 0;
+    const auto flush = [&] {
+      other.within(left, fits);
+      for (std::size_t l = 0; l < count; ++l) {
+        if (fits[l] == 0) continue;
+        const Num value = half.list()[places[l]].value + other.value(fits[l] - 1);
+        if (best.fits && value <= best.value) continue;
+        const auto own = static_cast<std::int64_t>(places[l]), its = other.place(fits[l] - 1);
+        best = turned ? Pair<Num>{true, value, its, own} : Pair<Num>{true, value, own, its};
+      }
+      count = 0;
+    };
+    for (std::size_t k = 0; k < half.list().size(); ++k) {
+      places[count] = k;
+      left[count] = room - half.list()[k].cost;
+      count += half.loss()[k] > above;
+      if (count == kTogether) flush();
+    }
+    flush();
+  };
+  look(a, Small<Num>(b, allowed / 2), -1.0, false);
+  look(b, Small<Num>(a, allowed / 2), allowed / 2, true);
   return best;
 }
 
