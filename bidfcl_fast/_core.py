@@ -22,7 +22,7 @@ LONGEST = 1 << 18  # candidates for one list; beyond, the core is given up
 MOST_NAMED = 1 << 26  # entries of the log of a half, which is what its memory goes into
 _ROUNDING = 2.0**-40  # what sums of losses may be off by, relatively, and more
 _NEAREST = 8  # users whose losses say where to begin
-_FIRST_MEETING = 64  # the halves meet whenever one of them has doubled since
+_FIRST_MEETING = 64  # the halves meet whenever one of them is four times as long
 
 
 class Options(NamedTuple):
@@ -82,16 +82,19 @@ class _Half:
         self._starts.append(self.named + len(entry))
 
     def settle(self, allowed: float) -> None:
-        """Only what is allowed; where that may shorten the list, only what is worth more than all that costs no more.
+        """Once it has grown: only what is worth more than all that costs no more.
 
-        Lists of numbers with many digits hold hardly anything else: then it is looked for again when there is much more.
+        Lists of numbers with many digits hold hardly anything else; then it is looked for again when there is much more.
         """
-        self._take(np.flatnonzero(self.loss <= allowed))
-        if len(self) < self._due:
-            return
         before = len(self)
+        if before < self._due:
+            return
         self._take(self.ordered(allowed))
         self._due = max(_FIRST_MEETING, (2 if 8 * len(self) <= 7 * before else 8) * len(self))
+
+    def drop(self, allowed: float) -> None:
+        """What `allowed` no longer leaves."""
+        self._take(np.flatnonzero(self.loss <= allowed))
 
     def _take(self, places: np.ndarray) -> None:
         self.value, self.cost = self.value[places], self.cost[places]
@@ -246,11 +249,12 @@ class _Search:
                 self._meet(known)
                 return False
             half.extend(self.options, int(g), self._allowed())
+            half.settle(self._allowed())
             if max(len(a), len(b)) >= meeting:
                 self._meet(known)
                 if self.conclusive:
                     return True
-                meeting = max(_FIRST_MEETING, 2 * max(len(a), len(b)))
+                meeting = max(_FIRST_MEETING, 4 * max(len(a), len(b)))
         self._meet(known)
         return True
 
@@ -263,7 +267,7 @@ class _Search:
         a, b = self.halves
         allowed = self._allowed()
         for half in self.halves:
-            half.settle(allowed)
+            half.drop(allowed)
         pair = _meet(a, b, self.room, allowed)
         if pair is None or any(other is not None and pair[0] <= other for other in (self.best, known)):
             return

@@ -92,11 +92,12 @@ class Search {
         return false;
       }
       half.extend(core_.rows[r], allowed());
+      half.settle(allowed());
       const std::int64_t longer = std::max(a_.size(), b_.size());
       if (longer >= meeting) {
         look(known);
         if (conclusive_) return true;
-        meeting = std::max(kFirstMeeting, 2 * std::max(a_.size(), b_.size()));
+        meeting = std::max(kFirstMeeting, 4 * std::max(a_.size(), b_.size()));
       }
     }
     look(known);
@@ -126,8 +127,8 @@ class Search {
 
   void look(const Num* known) {
     const double most = allowed();
-    a_.settle(most);
-    b_.settle(most);
+    a_.drop(most);
+    b_.drop(most);
     const Pair<Num> pair = meet(a_, b_, core_.room, most);
     if (!pair.fits || (found_ && pair.value <= best_) || (known != nullptr && pair.value <= *known)) return;
     found_ = true;

@@ -11,7 +11,7 @@
 
 namespace bidfcl {
 
-constexpr std::int64_t kFirstMeeting = 64;  // entries; the halves meet whenever one of them has doubled since
+constexpr std::int64_t kFirstMeeting = 64;  // entries; the halves meet whenever one of them is four times as long
 
 struct Taken {
   std::int64_t row, option, times;
@@ -80,15 +80,20 @@ class Half {
     starts_.push_back(named());
   }
 
-  // Only what is allowed; where that may shorten the list, only what is worth more than all that costs no more. Lists
-  // of numbers with many digits hold hardly anything else: then it is looked for again when there is much more.
+  // Once it has grown: only what is worth more than all that costs no more. Lists of numbers with many digits hold
+  // hardly anything else; then it is looked for again when there is much more.
   void settle(double allowed) {
-    drop(allowed);
-    if (size() < due_) return;
     const std::int64_t before = size();
-    const std::vector<std::int32_t> kept = ordered(allowed);
-    take(kept);
+    if (before < due_) return;
+    take(ordered(allowed));
     due_ = std::max(kFirstMeeting, (8 * size() <= 7 * before ? 2 : 8) * size());
+  }
+
+  void drop(double allowed) {
+    std::vector<std::int32_t> kept;
+    for (std::size_t k = 0; k < loss_.size(); ++k)
+      if (loss_[k] <= allowed) kept.push_back(static_cast<std::int32_t>(k));
+    if (kept.size() < loss_.size()) take(kept);
   }
 
   // The places of entries whose losses are within `most`, in rising cost and value; of equals, the first.
@@ -130,13 +135,6 @@ class Half {
     std::int64_t row;
     int option;  // of users alike, else −1
   };
-
-  void drop(double allowed) {
-    std::vector<std::int32_t> kept;
-    for (std::size_t k = 0; k < loss_.size(); ++k)
-      if (loss_[k] <= allowed) kept.push_back(static_cast<std::int32_t>(k));
-    if (kept.size() < loss_.size()) take(kept);
-  }
 
   // Only the entries at these places, in this order.
   void take(const std::vector<std::int32_t>& places) {
