@@ -4,7 +4,8 @@ Every user of the core stands at a base option; another option changes value and
 far its score at λ falls below the best. A plan better than the best one known has losses, and λ times money left,
 that add up to less than the gap. So lists of partial plans stay short, if two halves of the core are listed apart and met in
 the middle (Horowitz and Sahni 1974), and each drops what the gap or another entry rules out (Pisinger 1995 on the
-dominance of partial plans in the multiple-choice knapsack). All decisions are between integers; the floating-point loss
+dominance of partial plans in the multiple-choice knapsack). csrc/cpu/proven is this file again, entry by entry, for the
+backend that has it. All decisions are between integers; the floating-point loss
 only drops what it places beyond the gap with room to spare.
 """
 
@@ -17,10 +18,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-LONGEST = 1 << 18  # entries of one list; beyond, the core is given up
+LONGEST = 1 << 18  # candidates for one list; beyond, the core is given up
+MOST_NAMED = 1 << 26  # entries of the log of a half, which is what its memory goes into
 _ROUNDING = 2.0**-40  # what sums of losses may be off by, relatively, and more
 _NEAREST = 8  # users whose losses say where to begin
-_FIRST_MEETING = 64  # the halves meet whenever one of them has grown by half since
+_FIRST_MEETING = 64  # the halves meet whenever one of them is four times as long
 
 
 class Options(NamedTuple):
@@ -41,72 +43,103 @@ class Found(NamedTuple):
 
 
 class _Half:
-    """Partial plans over some users. `settle` brings them into order: rising cost, rising value."""
+    """Partial plans over some users."""
 
     def __init__(self, dtype: Any) -> None:
-        self.value, self.cost, self.loss = np.zeros(1, dtype), np.zeros(1, dtype), np.zeros(1)
-        self.name = np.zeros(1, np.int64)  # where an entry stands in the log
-        self._log: list[tuple[int, np.ndarray, int, int, np.ndarray | None]] = []
+        self.value, self.cost = np.zeros(1, dtype), np.zeros(1, dtype)
+        self.loss = np.zeros(1)
+        self.name = np.zeros(1, np.int32)  # where an entry stands in the log; 0 takes nothing
+        self._log: list[tuple[int, int | None, np.ndarray, np.ndarray]] = []
         self._starts = [1]
+        self._due = _FIRST_MEETING  # so long, it is to be put in order
 
     def __len__(self) -> int:
         return len(self.loss)
 
+    @property
+    def named(self) -> int:
+        return self._starts[-1]
+
     def candidates(self, options: Options, g: int) -> int:
         return len(self) * (max(int(options.copies[g]), int(np.isfinite(options.loss[g]).sum()) - 1) + 1)
 
-    def extend(self, options: Options, g: int, gap: float) -> None:
-        """Besides every entry, the same with each other option of row g (of users alike, with any number of them)."""
-        parts = [(self.value, self.cost, self.loss, self.name)]
-        for j in np.flatnonzero(np.isfinite(options.loss[g]))[1:].tolist():
-            value, cost, loss = (int(options.value[g, j]), int(options.cost[g, j]), float(options.loss[g, j]))
-            copies = int(options.copies[g])
-            if copies == 1:
-                kept = np.flatnonzero(self.loss <= gap - loss)
-                times = None
-                more = self.value[kept] + value, self.cost[kept] + cost, self.loss[kept] + loss
-            else:
-                every = np.arange(1, copies + 1)
-                kept, which = np.nonzero(self.loss[:, None] + loss * every <= gap)
-                times = every[which]
-                counted = times.astype(self.value.dtype)
-                more = (
-                    self.value[kept] + value * counted,
-                    self.cost[kept] + cost * counted,
-                    self.loss[kept] + loss * times,
-                )
-            self._log.append((g, self.name[kept], j, self._starts[-1], times))
-            parts.append((*more, np.arange(self._starts[-1], self._starts[-1] + len(kept))))
-            self._starts.append(self._starts[-1] + len(kept))
-        self.value, self.cost, self.loss, self.name = (np.concatenate(x) for x in zip(*parts, strict=True))
+    def extend(self, options: Options, g: int, allowed: float) -> None:
+        """Besides every entry, the same with each other choice of row g; of users alike, with any number of them."""
+        choice = np.flatnonzero(np.isfinite(options.loss[g]))[1:]
+        value, cost, loss = (x[g, choice] for x in (options.value, options.cost, options.loss))
+        alike = int(choice[0]) if len(choice) and options.copies[g] > 1 else None
+        value, cost = value.astype(self.value.dtype), cost.astype(self.cost.dtype)
+        if alike is not None:  # the choice is how many take their one option
+            choice = np.arange(1, int(options.copies[g]) + 1)
+            value, cost, loss = (choice.astype(x.dtype) * x[:1] for x in (value, cost, loss))
+        losses = loss[:, None] + self.loss
+        which, entry = np.nonzero(losses <= allowed)
+        self._log.append((g, alike, self.name[entry], choice[which].astype(np.int32)))
+        self.value = np.concatenate([self.value, value[which] + self.value[entry]])
+        self.cost = np.concatenate([self.cost, cost[which] + self.cost[entry]])
+        self.loss = np.concatenate([self.loss, losses[which, entry]])
+        self.name = np.concatenate([self.name, np.arange(self.named, self.named + len(entry), dtype=np.int32)])
+        self._starts.append(self.named + len(entry))
 
-    def settle(self, gap: float) -> None:
-        """Only what the gap allows, and of that only what is worth more than all that costs no more."""
-        kept = np.flatnonzero(self.loss <= gap)
-        kept = kept[np.argsort(self.cost[kept], kind="stable")]
-        best = np.maximum.accumulate(self.value[kept])
-        kept = kept[np.concatenate([[True], (best[1:] > best[:-1]).astype(bool)])]
-        self.value, self.cost, self.loss, self.name = (x[kept] for x in (self.value, self.cost, self.loss, self.name))
+    def settle(self, allowed: float) -> None:
+        """Once it has grown: only what is worth more than all that costs no more.
+
+        Lists of numbers with many digits hold hardly anything else; then it is looked for again when there is much more.
+        """
+        before = len(self)
+        if before < self._due:
+            return
+        self._take(self.ordered(allowed))
+        self._due = max(_FIRST_MEETING, (2 if 8 * len(self) <= 7 * before else 8) * len(self))
+
+    def drop(self, allowed: float) -> None:
+        """What `allowed` no longer leaves."""
+        self._take(np.flatnonzero(self.loss <= allowed))
+
+    def _take(self, places: np.ndarray) -> None:
+        self.value, self.cost = self.value[places], self.cost[places]
+        self.loss, self.name = self.loss[places], self.name[places]
+
+    def ordered(self, most: float) -> np.ndarray:
+        """The places of entries whose losses are within `most`, in rising cost and value; of equals, the first."""
+        places = np.flatnonzero(self.loss <= most)
+        places = places[np.argsort(self.cost[places], kind="stable")]
+        best = np.maximum.accumulate(self.value[places])
+        return places[np.concatenate([np.ones(min(1, len(places)), bool), (best[1:] > best[:-1]).astype(bool)])]
 
     def path(self, k: int) -> list[tuple[int, int, int]]:
         """What entry k takes: (row, option, how many)."""
         taken, at = [], int(self.name[k])
         while at > 0:
-            g, parents, option, start, times = self._log[bisect.bisect_right(self._starts, at) - 1]
-            taken.append((g, option, 1 if times is None else int(times[at - start])))
-            at = int(parents[at - start])
+            step = bisect.bisect_right(self._starts, at) - 1
+            g, alike, parents, choice = self._log[step]
+            what = int(choice[at - self._starts[step]])
+            taken.append((g, what, 1) if alike is None else (g, alike, what))
+            at = int(parents[at - self._starts[step]])
         return taken
 
 
-def _meet(a: _Half, b: _Half, room: int) -> tuple[int, int, int] | None:
-    """The most valuable pair of entries within the room: value and the two places; None if none fits."""
-    fits = np.searchsorted(b.cost, room - a.cost, side="right") - 1
-    some = np.flatnonzero(fits >= 0)
-    if not len(some):
-        return None
-    value = a.value[some] + b.value[fits[some]]
-    k = int(np.argmax(value))
-    return int(value[k]), int(some[k]), int(fits[some[k]])
+def _meet(a: _Half, b: _Half, room: int, allowed: float) -> tuple[int, int, int] | None:
+    """The most valuable pair of entries within the room, of those whose losses add up to no more than `allowed`.
+
+    One of the two then has no more than half of that, so few need to be in order. Value and the two places, of several
+    pairs the first; None if none fits.
+    """
+    best = None
+    for half, other, every in ((a, b, True), (b, a, False)):
+        small = other.ordered(allowed / 2)
+        places = np.arange(len(half)) if every else np.flatnonzero(half.loss > allowed / 2)
+        fits = np.searchsorted(other.cost[small], room - half.cost[places], side="right") - 1
+        some = np.flatnonzero(fits >= 0)
+        if not len(some):
+            continue
+        mine, its = places[some], small[fits[some]]
+        value = half.value[mine] + other.value[its]
+        k = int(np.argmax(value))
+        if best is None or int(value[k]) > best[0]:
+            pair = int(mine[k]), int(its[k])
+            best = (int(value[k]), *(pair if every else pair[::-1]))
+    return best
 
 
 def _small(options: Options, rows: Any, reach: float) -> bool:
@@ -128,6 +161,11 @@ def _divided(x: np.ndarray, finite: np.ndarray) -> tuple[np.ndarray, int]:
     """The numbers over their greatest common divisor."""
     divisor = int(np.gcd.reduce(np.abs(x[finite]))) or 1
     return np.where(finite, x, 0) // divisor, divisor
+
+
+def most_of(price: float, wider: int) -> float:
+    """What value and losses of a plan add up to at most: with λ times the money that it leaves, λ times the room."""
+    return price * float(wider) + abs(price * float(wider)) * _ROUNDING
 
 
 def solve(
@@ -153,8 +191,7 @@ def solve(
     cost, cost_divisor = _divided(options.cost, finite)
     options = options._replace(value=value, cost=cost)
     unit *= value_divisor
-    # Weak duality: value and losses of a plan, and λ times the money that it leaves, add up to λ times the room.
-    most = price * float(wider) + abs(price * float(wider)) * _ROUNDING
+    most = most_of(price, wider)
     # Sums are multiples of the divisors, and so is what the room can hold.
     room, wider = room // cost_divisor, wider // cost_divisor
     second = np.sort(options.loss, axis=1)[:, 1] if value.shape[1] > 1 else np.full(len(value), np.inf)
@@ -206,15 +243,18 @@ class _Search:
         meeting = _FIRST_MEETING
         for g in self.rows:
             half = min(a, b, key=len)
-            if half.candidates(self.options, g) > LONGEST or time.monotonic() > deadline:
+            candidates = half.candidates(self.options, g)
+            too_many = candidates > LONGEST or half.named + candidates > MOST_NAMED
+            if too_many or time.monotonic() > deadline:
                 self._meet(known)
                 return False
             half.extend(self.options, int(g), self._allowed())
+            half.settle(self._allowed())
             if max(len(a), len(b)) >= meeting:
                 self._meet(known)
                 if self.conclusive:
                     return True
-                meeting = max(_FIRST_MEETING, max(len(a), len(b)) * 3 // 2)
+                meeting = max(_FIRST_MEETING, 4 * max(len(a), len(b)))
         self._meet(known)
         return True
 
@@ -225,9 +265,10 @@ class _Search:
 
     def _meet(self, known: int | None) -> None:
         a, b = self.halves
+        allowed = self._allowed()
         for half in self.halves:
-            half.settle(self._allowed())
-        pair = _meet(a, b, self.room)
+            half.drop(allowed)
+        pair = _meet(a, b, self.room, allowed)
         if pair is None or any(other is not None and pair[0] <= other for other in (self.best, known)):
             return
         self.best = pair[0]
@@ -239,5 +280,7 @@ class _Search:
 
     def bound(self, best: int) -> int:
         """What the entries that are left allow in the wider room."""
-        more = _meet(*self.halves, self.wider)
+        if self.wider == self.room:
+            return best
+        more = _meet(*self.halves, self.wider, self._allowed())
         return best if more is None else more[0]

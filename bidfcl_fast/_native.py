@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import ctypes
+import math
+import time
 from typing import Any
 
 import numpy as np
 
+from . import _core
 from ._arrays import BFLOAT16
+from ._core import Found, Options
 from ._decisions import Decisions, Total, arms, stray_treatment
 from ._problems import Contested, FrontierResult, MckpResult, Problems
 from ._ragged import RaggedProblems
@@ -82,18 +86,53 @@ def decide(problems: Problems, multiplier: np.ndarray, threads: int) -> MckpResu
 
 
 def contested(
-    problems: Problems, multiplier: float, margin: float, units: tuple[float, float], threads: int
+    problems: Problems, plan: np.ndarray, multiplier: float, margin: float, units: tuple[float, float], threads: int
 ) -> Contested:
     """Users of problem 0 whose best score is not certain to beat the second best by more than `margin`."""
     call = _Call(problems)
-    choice = np.empty(int(problems.stop[0] - problems.start[0]), np.int32)
-    users = np.empty_like(choice)
+    plan = np.ascontiguousarray(plan)
+    users, others, best = (np.empty_like(plan) for _ in range(3))  # what is not written costs nothing
     totals = np.empty(4, np.int64)
-    count = module().contested(
-        call.problems, multiplier, margin, *units, threads, *(x.ctypes.data for x in (choice, users, totals))
+    found, differing = module().contested(
+        call.problems,
+        plan.ctypes.data,
+        multiplier,
+        margin,
+        *units,
+        threads,
+        *(x.ctypes.data for x in (users, others, best, totals)),
     )
     value, cost = ((high << 32) + low for high, low in totals.reshape(2, 2).tolist())
-    return Contested(users[:count].copy(), choice, value, cost)
+    return Contested(users[:found].copy(), others[:differing].copy(), best[:differing].copy(), value, cost)
+
+
+def core(
+    options: Options, room: int, wider: int, price: float, unit: float, gap: float, deadline: float = math.inf
+) -> Found:
+    """`_core.solve`, in C++."""
+
+    def halves(x: int) -> tuple[int, int]:
+        x = max(-(1 << 94), min(1 << 94, x))  # beyond all sums: 2^31 numbers below 2^62
+        return x >> 32, x & 0xFFFFFFFF
+
+    value, cost, loss, copies = map(np.ascontiguousarray, options)
+    taken = np.empty((len(copies), 3), np.int64)
+    found, bounded, given_up, best, bound, gap, count = module().solve_core(
+        *value.shape,
+        *(x.ctypes.data for x in (value, cost, loss, copies)),
+        halves(room),
+        halves(wider),
+        (_core.most_of(price, wider), unit, gap, deadline - time.monotonic()),
+        _core.LONGEST,
+        _core.MOST_NAMED,
+        taken.ctypes.data,
+    )
+
+    def whole(x: tuple[int, int], known: bool) -> int | None:
+        return (x[0] << 32) + x[1] if known else None
+
+    steps = [(g, option, times) for g, option, times in taken[:count].tolist()]
+    return Found(whole(best, found), steps, whole(bound, bounded), given_up, gap)
 
 
 def frontier(problems: Problems, threads: int) -> FrontierResult:

@@ -131,9 +131,18 @@ class Contested(NamedTuple):
     """Users whose best score does not certainly beat the second best by a margin, and the totals of all others."""
 
     users: np.ndarray  # int32, rising, counted from the first user of the problem
-    choice: np.ndarray  # [N] int32: the others' best; for those users a guess
+    others: np.ndarray  # int32, rising: those of the others whose best is not what the plan at hand gives them
+    best: np.ndarray  # int32, and what it is
     value: int  # of the others at their best, in fixed-point units
     cost: int
+
+    @classmethod
+    def against(cls, plan: np.ndarray, users: np.ndarray, choice: np.ndarray, value: int, cost: int) -> Contested:
+        """From everybody's best [N]."""
+        differs = choice != plan
+        differs[users] = False
+        others = np.flatnonzero(differs).astype(np.int32)
+        return cls(users, others, choice[others], value, cost)
 
 
 class FrontierResult(NamedTuple):

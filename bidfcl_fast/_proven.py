@@ -38,9 +38,10 @@ def prove(problems: Problems, raw: MckpResult, b: int, module: ModuleType, deadl
     gap += _ROUNDING * (abs(raw.dual_bound[b]) + price * (abs(problems.budget[b]) + users * units[1] * 2.0**61))
     margin, largest = _first_margin(one, price, gap), 0
     while True:
-        core = _Core(one, module.contested(one, price, margin, units), price, units, margin)
+        contested = module.contested(one, raw.choice_of(problems, b), price, margin, units)
+        core = _Core(one, contested, price, units, margin)
         largest = max(largest, len(core.users))
-        found = core.solve(gap, deadline)
+        found = core.solve(module, gap, deadline)
         complete = found.bound is not None and found.gap <= core.margin
         if found.value is not None and (complete or core.value(found) * units[0] > raw.value[b]):
             core.write(found, raw, problems, b)
@@ -70,15 +71,17 @@ def _first_margin(one: Problems, price: float, gap: float) -> float:
     users = one.value.shape[1]
     if users <= _WHOLE:
         return gap
-    some = np.linspace(0, users - 1, _SAMPLE).astype(np.intp)
-    score = one.value[0, some].astype(np.float64) - price * one.cost[0, some].astype(np.float64)
-    if one.mask is not None:
-        score = np.where(one.mask[0, some], score, -np.inf)
+    # Neighbours by fours share what it costs to reach them.
+    some = (np.linspace(0, users - 4, _SAMPLE // 4).astype(np.intp)[:, None] + np.arange(4)).ravel()
+    score = one.value[0, some].astype(np.float64)
     if score.shape[1] < 2:
         return gap
-    two = np.partition(score, -2, axis=1)[:, -2:]
-    lead = np.sort(two[:, 1] - two[:, 0])
-    return min(gap, max(2.0**-16 * gap, float(lead[7]) * _FIRST_CORE * _SAMPLE / (8 * users)))
+    score -= price * one.cost[0, some].astype(np.float64)
+    if one.mask is not None:
+        score[~one.mask[0, some]] = -np.inf
+    score.partition(-2, axis=1)
+    lead = np.partition(score[:, -1] - score[:, -2], 7)[7]
+    return min(gap, max(2.0**-16 * gap, float(lead) * _FIRST_CORE * _SAMPLE / (8 * users)))
 
 
 class _Core:
@@ -92,40 +95,41 @@ class _Core:
         # Backends draw the line a rounding apart; the core must be the same for all.
         self.margin = margin * (1 - 1e-6)
         users = contested.users
-        v, c = one.value[0, users], one.cost[0, users]
-        open_ = np.ones(v.shape, bool) if one.mask is None else one.mask[0, users]
-        v, c = np.where(open_, v, 0), np.where(open_, c, 0)
-        value, cost = _fixed.integers(v, self.shifts[0]), _fixed.integers(c, self.shifts[1])
-        v, c = v.astype(np.float64), c.astype(np.float64)
-        score = np.where(open_, v - price * c, -np.inf)
+        v, c = one.value[0, users].astype(np.float64), one.cost[0, users].astype(np.float64)
+        if one.mask is not None:
+            closed = ~one.mask[0, users]
+            v[closed] = c[closed] = 0
+        score = v - price * c
+        if one.mask is not None:
+            score[closed] = -np.inf
         base = np.argmax(score, axis=1)
         rows = np.arange(len(users))
         error = _ROUNDING * (np.abs(v).max(axis=1, initial=0) + price * np.abs(c).max(axis=1, initial=0))
         error += 4 * (units[0] + price * units[1])
-        loss = np.maximum(score[rows, base][:, None] - score - error[:, None], 0)
-        loss[rows, base] = 0
-        loss = np.where(loss <= self.margin, loss, np.inf)
-        self.base_value = contested.value + _sum(value[rows, base])
-        base_cost = contested.cost + _sum(cost[rows, base])
-        self.room = _fixed.floor(float(one.budget[0]), self.shifts[1]) - base_cost
-        self.base_cost = base_cost
+        loss = np.maximum((score[rows, base] - error)[:, None] - score, 0)
+        loss[loss > self.margin] = np.inf
+        loss[rows, base] = -1  # so that it stands first
+        base_value, base_cost = self._integers(v[rows, base], c[rows, base])
+        self.base_value = contested.value + _sum(base_value)
+        self.base_cost = contested.cost + _sum(base_cost)
+        self.room = _fixed.floor(float(one.budget[0]), self.shifts[1]) - self.base_cost
         self.hidden = one.value.shape[1] + 1
         self.all_users, self.all_base = users, base.astype(np.int32)
 
         # Only who has a second option left; that option first, so that it is column 1 after the base.
-        kept = np.flatnonzero(np.isfinite(loss).sum(axis=1) > 1)
+        options = np.isfinite(loss).sum(axis=1)
+        kept = np.flatnonzero(options > 1)
         self.users = users[kept]
-        order = np.argsort(loss[kept], axis=1, kind="stable")
-        order = np.concatenate([base[kept][:, None], _without(order, base[kept])], axis=1)
-        width = int(np.isfinite(loss[kept]).sum(axis=1).max(initial=1))
-        self.order = order[:, :width]
-
-        def pick(x: np.ndarray) -> np.ndarray:
-            return np.take_along_axis(x[kept], self.order, axis=1)
-
-        value, cost = pick(value), pick(cost)
-        self.options = _core.Options(value - value[:, :1], cost - cost[:, :1], pick(loss), np.ones(len(kept), np.int64))
+        self.order = np.argsort(loss[kept], axis=1, kind="stable")[:, : int(options.max(initial=1))]
+        cells = kept[:, None], self.order
+        value, cost = self._integers(v[cells], c[cells])
+        loss = loss[cells]
+        loss[:, 0] = 0
+        self.options = _core.Options(value - value[:, :1], cost - cost[:, :1], loss, np.ones(len(kept), np.int64))
         self._join_alike()
+
+    def _integers(self, value: np.ndarray, cost: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return _fixed.integers(value, self.shifts[0]), _fixed.integers(cost, self.shifts[1])
 
     def _join_alike(self) -> None:
         """Users of two options who gain and pay the same become one row."""
@@ -133,6 +137,9 @@ class _Core:
         self.members: list[np.ndarray] | None = None
         two = np.isfinite(o.loss).sum(axis=1) == 2
         if two.sum() < 2:
+            return
+        mixed = np.sort(o.value[two, 1] * 0x9E3779B97F4A7C1 + o.cost[two, 1])
+        if (mixed[1:] != mixed[:-1]).all():  # a quick look: seldom is anybody alike
             return
         key = np.column_stack([o.value[two, 1], o.cost[two, 1]])
         first, inverse, copies = np.unique(key, axis=0, return_index=True, return_inverse=True, return_counts=True)[1:]
@@ -152,10 +159,11 @@ class _Core:
             o.value[rows], o.cost[rows], loss, np.concatenate([copies, np.ones(len(others), np.int64)])
         )
 
-    def solve(self, gap: float, deadline: float) -> _core.Found:
+    def solve(self, module: ModuleType, gap: float, deadline: float) -> _core.Found:
         value_unit, cost_unit = self.units
         price = self.price * cost_unit
-        return _core.solve(self.options, self.room, self.room + self.hidden, price, value_unit, gap, deadline)
+        room = self.room
+        return module.core(self.options, room, room + self.hidden, price, value_unit, gap, deadline)
 
     def value(self, found: _core.Found) -> int:
         assert found.value is not None
@@ -163,7 +171,8 @@ class _Core:
 
     def write(self, found: _core.Found, raw: MckpResult, problems: Problems, b: int) -> None:
         """The plan found, and what it proves of the LP bound that came in."""
-        choice = self.contested.choice
+        choice = raw.choice_of(problems, b)
+        choice[self.contested.others] = self.contested.best
         choice[self.all_users] = self.all_base
         spent = self.base_cost
         cost = self.options.cost
@@ -172,7 +181,6 @@ class _Core:
             choice[self.users[rows]] = self.order[rows, option]
             spent += int(cost[g, option]) * times
         assert spent - self.base_cost <= self.room
-        raw.choice_of(problems, b)[:] = choice
         value = self.value(found)
         raw.value[b] = _fixed.nearest(value, self.shifts[0])
         raw.spend[b] = _fixed.nearest(spent, self.shifts[1])
@@ -187,8 +195,3 @@ class _Core:
 
 def _sum(x: np.ndarray) -> int:
     return (int((x >> 32).sum()) << 32) + int((x & 0xFFFFFFFF).sum())
-
-
-def _without(order: np.ndarray, base: np.ndarray) -> np.ndarray:
-    """Each row of `order` without its base, in the same order."""
-    return order[order != base[:, None]].reshape(len(order), -1)

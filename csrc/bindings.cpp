@@ -118,12 +118,47 @@ PYBIND11_MODULE(_C, m) {
     py::gil_scoped_release nogil;
     bidfcl::decide(problems, pointer<const double>(multiplier), threads, plans);
   });
-  m.def("contested", [](const bidfcl::Problems& problems, double multiplier, double margin, double value_unit,
-                        double cost_unit, int threads, Address choice, Address users, Address totals) {
-    py::gil_scoped_release nogil;
-    return bidfcl::contested(problems, multiplier, margin, value_unit, cost_unit, threads,
-                             pointer<std::int32_t>(choice), pointer<std::int32_t>(users),
-                             pointer<std::int64_t>(totals));
+  m.def("contested",
+        [](const bidfcl::Problems& problems, Address plan, double multiplier, double margin, double value_unit,
+           double cost_unit, int threads, Address users, Address others, Address best, Address totals) {
+          const bidfcl::ContestedUsers out{pointer<std::int32_t>(users), pointer<std::int32_t>(others),
+                                           pointer<std::int32_t>(best), pointer<std::int64_t>(totals)};
+          bidfcl::ContestedCount count;
+          {
+            py::gil_scoped_release nogil;
+            count = bidfcl::contested(problems, pointer<const std::int32_t>(plan), multiplier, margin, value_unit,
+                                      cost_unit, threads, out);
+          }
+          return py::make_tuple(count.users, count.others);
+        });
+
+  m.def("solve_core", [](std::int64_t rows, std::int64_t options, Address value, Address cost, Address loss,
+                         Address copies, const py::tuple& room, const py::tuple& wider, const py::tuple& numbers,
+                         std::int64_t longest, std::int64_t most_named, Address taken) {
+    const auto number = [](const py::tuple& t) {
+      return bidfcl::CoreNumber{t[0].cast<std::int64_t>(), t[1].cast<std::int64_t>()};
+    };
+    const bidfcl::CoreOptions core{rows,
+                                   options,
+                                   pointer<const std::int64_t>(value),
+                                   pointer<const std::int64_t>(cost),
+                                   pointer<const double>(loss),
+                                   pointer<const std::int64_t>(copies)};
+    const bidfcl::CoreLimits limits{number(room),
+                                    number(wider),
+                                    numbers[0].cast<double>(),
+                                    numbers[1].cast<double>(),
+                                    numbers[2].cast<double>(),
+                                    numbers[3].cast<double>(),
+                                    longest,
+                                    most_named};
+    bidfcl::CoreFound out;
+    {
+      py::gil_scoped_release nogil;
+      out = bidfcl::solve_core(core, limits, pointer<std::int64_t>(taken));
+    }
+    return py::make_tuple(out.found, out.bounded, out.given_up, py::make_tuple(out.value.high, out.value.low),
+                          py::make_tuple(out.bound.high, out.bound.low), out.gap, out.taken);
   });
 
   m.def("frontier_new", [](const bidfcl::Problems& problems, int threads) {

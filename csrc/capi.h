@@ -58,11 +58,52 @@ void mckp(const Problems& problems, const MckpOptions& options, const Plans& pla
 void decide(const Problems& problems, const double* multiplier, int threads, const Plans& plans);
 
 // The users of problem 0 whose best score at `multiplier` is not certain to beat their second best by more than
-// `margin`, in rising order: `users` has room for all. `choice` [N]: everybody's best there, for those users a guess.
-// The units are those of the problem's plan. `totals` [4]: value and cost of all other users at their best, exactly,
-// each as high and low with high·2^32 + low units. Returns how many.
-std::int64_t contested(const Problems& problems, double multiplier, double margin, double value_unit, double cost_unit,
-                       int threads, std::int32_t* choice, std::int32_t* users, std::int64_t* totals);
+// `margin`, in rising order; and, in rising order, those others whose best there is not what `plan` [N] gives them, and
+// what it is. The arrays have room for all users. The units are those of the problem's plan. `totals` [4]: value and
+// cost of all but the contested at their best, exactly, each as high and low with high·2^32 + low units.
+struct ContestedUsers {
+  std::int32_t* users;
+  std::int32_t* others;
+  std::int32_t* best;
+  std::int64_t* totals;
+};
+struct ContestedCount {
+  std::int64_t users, others;
+};
+ContestedCount contested(const Problems& problems, const std::int32_t* plan, double multiplier, double margin,
+                         double value_unit, double cost_unit, int threads, const ContestedUsers& out);
+
+// A whole number, high·2^32 + low.
+struct CoreNumber {
+  std::int64_t high, low;
+};
+
+// What a proof is left with: row g [rows, options] is a user, or `copies[g]` of them alike; column 0 is its base, the
+// others are against it. An infinite loss: nothing there.
+struct CoreOptions {
+  std::int64_t rows, options;
+  const std::int64_t* value;
+  const std::int64_t* cost;
+  const double* loss;
+  const std::int64_t* copies;
+};
+struct CoreLimits {
+  CoreNumber room, wider;  // money for plans, and for the bound
+  double most, unit;  // what any plan's value and losses add up to at most; what a unit of value is, both in losses
+  double gap;         // losses that plans may have
+  double seconds;
+  std::int64_t longest, most_named;  // candidates for one list, entries ever named: beyond, it is given up
+};
+struct CoreFound {
+  bool found, bounded, given_up;
+  CoreNumber value, bound;
+  double gap;
+  std::int64_t taken;
+};
+
+// The best plan of a core; `taken` [rows, 3] holds (row, option, how many of its users) of the first found.taken
+// entries, the rest stays at the base.
+CoreFound solve_core(const CoreOptions& options, const CoreLimits& limits, std::int64_t* taken);
 
 // The breakpoints of problem 0's LP frontier. The arrays belong to the handle.
 struct FrontierArrays {

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from .. import _native
+from .._core import Found, Options
 from .._decisions import Decisions, Order
 from .._problems import Contested, FrontierResult, MckpResult, Problems
 from . import threads
@@ -41,8 +43,16 @@ def decide(problems: Problems, multiplier: np.ndarray) -> MckpResult:
     return _native.decide(problems, multiplier, threads())
 
 
-def contested(problems: Problems, multiplier: float, margin: float, units: tuple[float, float]) -> Contested:
-    return _native.contested(problems, multiplier, margin, units, threads())
+def contested(
+    problems: Problems, plan: np.ndarray, multiplier: float, margin: float, units: tuple[float, float]
+) -> Contested:
+    return _native.contested(problems, plan, multiplier, margin, units, threads())
+
+
+def core(
+    options: Options, room: int, wider: int, price: float, unit: float, gap: float, deadline: float = math.inf
+) -> Found:
+    return _native.core(options, room, wider, price, unit, gap, deadline)
 
 
 def frontier(problems: Problems) -> FrontierResult:

@@ -17,6 +17,7 @@ from typing import Any
 import numba
 import numpy as np
 
+from .. import _core
 from .._decisions import Decisions, Order
 from .._problems import Contested, FrontierResult, MckpResult, Problems
 from .._ragged import plain
@@ -267,10 +268,15 @@ def decide(problems: Problems, multiplier: np.ndarray) -> MckpResult:
     return numba_decide.decide(problems, multiplier)
 
 
-def contested(problems: Problems, multiplier: float, margin: float, units: tuple[float, float]) -> Contested:
+def contested(
+    problems: Problems, plan: np.ndarray, multiplier: float, margin: float, units: tuple[float, float]
+) -> Contested:
     from . import numba_decide
 
-    return numba_decide.contested(problems, multiplier, margin, units)
+    return numba_decide.contested(problems, plan, multiplier, margin, units)
+
+
+core = _core.solve  # lists of some hundred entries: NumPy's own loops do
 
 
 def frontier(problems: Problems) -> FrontierResult:

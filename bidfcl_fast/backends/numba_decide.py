@@ -106,7 +106,9 @@ def decide(problems: Problems, multiplier: np.ndarray) -> MckpResult:
     return out
 
 
-def contested(problems: Problems, multiplier: float, margin: float, units: tuple[float, float]) -> Contested:
+def contested(
+    problems: Problems, plan: np.ndarray, multiplier: float, margin: float, units: tuple[float, float]
+) -> Contested:
     """Users of problem 0 whose best score at the multiplier is not certain to beat the second best by the margin."""
     threads = driver.Threads(_threads() if problems.value.size >= driver.WORTH_THREADS else 1)
     rows = driver._problem(*driver._instance(problems), problems, 0)
@@ -115,4 +117,4 @@ def contested(problems: Problems, multiplier: float, margin: float, units: tuple
     choice = np.empty(rows.users, np.int32)
     ends = kernels.place_at(rows, counting, multiplier, margin)
     totals, unsure = threads.decide(rows, counting, ends, choice)
-    return Contested(unsure, choice, _whole(*totals[:2]), _whole(*totals[2:4]))
+    return Contested.against(plan, unsure, choice, _whole(*totals[:2]), _whole(*totals[2:4]))

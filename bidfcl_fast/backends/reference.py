@@ -12,13 +12,14 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .._core import solve as core
 from .._problems import Contested, FrontierResult, MckpResult, Problems
 from .._ragged import plain
 from .._spec import FILL_WINDOW, FIXED_POINT_BITS
 from ..errors import Status
 from .reference_losses import bisection, decision_loss, received_intervals
 
-__all__ = ["bisection", "decision_loss", "describe", "frontier", "mckp", "probe", "received_intervals"]
+__all__ = ["bisection", "core", "decision_loss", "describe", "frontier", "mckp", "probe", "received_intervals"]
 
 
 def probe() -> str | None:
@@ -204,7 +205,9 @@ def decide(problems: Problems, multiplier: np.ndarray) -> MckpResult:
     return out
 
 
-def contested(problems: Problems, multiplier: float, margin: float, units: tuple[float, float]) -> Contested:
+def contested(
+    problems: Problems, plan: np.ndarray, multiplier: float, margin: float, units: tuple[float, float]
+) -> Contested:
     """Users of problem 0 whose best score at the multiplier does not beat the second best by more than the margin."""
     values, costs, open_, unit_v, unit_c, _ = _quantised(problems, 0)
     users, choice, value, cost = [], [], 0, 0
@@ -215,7 +218,7 @@ def contested(problems: Problems, multiplier: float, margin: float, units: tuple
             users.append(i)
         else:
             value, cost = value + values[i][scores[-1][1]], cost + costs[i][scores[-1][1]]
-    return Contested(np.array(users, np.int32), np.array(choice, np.int32), value, cost)
+    return Contested.against(plan, np.array(users, np.int32), np.array(choice, np.int32), value, cost)
 
 
 def frontier(problems: Problems) -> FrontierResult:

@@ -25,6 +25,7 @@ MAY_INCLUDE = {
     "cpu/machine": ("core/", "cpu/machine/"),
     "cpu/solver": ("core/", "cpu/machine/", "cpu/solver/", "status.h", "capi.h"),  # they define what capi.h declares
     "cpu/decide": ("core/", "cpu/machine/", "cpu/solver/", "cpu/decide/", "status.h", "capi.h"),
+    "cpu/proven": ("core/", "cpu/proven/", "capi.h"),
     "cpu/losses": ("core/", "cpu/machine/", "cpu/losses/", "capi.h"),
     "cpu/curvature": ("core/", "cpu/machine/", "cpu/curvature/", "capi.h"),
     "status.h": (),

@@ -231,9 +231,37 @@ void decide_all(const Problems& p, const double* multiplier, int threads, const 
   });
 }
 
+// Users begin .. end − 1 as an instance of their own.
 template <class T>
-std::int64_t contested_users(const Problems& p, double multiplier, double margin, double value_unit, double cost_unit,
-                             int threads, std::int32_t* choice, std::int32_t* users, std::int64_t* totals) {
+InstanceView<T> part_of(InstanceView<T> all, std::int64_t begin, std::int64_t end) {
+  all.users = end - begin;
+  if (all.offsets != nullptr) {
+    all.offsets += begin;
+    return all;
+  }
+  all.value = cell_address<T>(all.value, begin * all.value_row, all.storage);
+  all.cost = cell_address<T>(all.cost, begin * all.cost_row, all.storage);
+  if (all.open != nullptr) all.open += begin * all.open_row;
+  return all;
+}
+
+// Where two choices differ, by blocks: they seldom do.
+template <class Found>
+void each_difference(const std::int32_t* a, const std::int32_t* b, std::int64_t count, const Found& found) {
+  constexpr std::int64_t kTogether = 64;
+  for (std::int64_t at = 0; at < count; at += kTogether) {
+    const std::int64_t end = std::min(count, at + kTogether);
+    std::int32_t bits = 0;
+    for (std::int64_t i = at; i < end; ++i) bits |= a[i] ^ b[i];
+    if (bits == 0) continue;
+    for (std::int64_t i = at; i < end; ++i)
+      if (a[i] != b[i]) found(i);
+  }
+}
+
+template <class T>
+ContestedCount contested_users(const Problems& p, const std::int32_t* plan, double multiplier, double margin,
+                               double value_unit, double cost_unit, int threads, const ContestedUsers& out) {
   const InstanceView<T> instance = instance_of<T>(p, 0);
   if (instance.users * instance.items < kWorthThreads) threads = 1;
   // Units of 2^-61 of the largest: any scale with these units serves the sweep, whose sums are not wanted.
@@ -241,25 +269,36 @@ std::int64_t contested_users(const Problems& p, double multiplier, double margin
   const FixedPoint cost_scale = FixedPoint::for_largest(std::ldexp(cost_unit, kFixedPointBits - 1));
   const std::size_t chunks = static_cast<std::size_t>((instance.users + kChunk - 1) / kChunk);
   struct Part {
-    std::vector<std::int32_t> users;
+    std::vector<std::int32_t> users, others, best;
     Totals settled;
   };
   std::vector<Part> parts(chunks);
-  const DecideJob<T> job = job_at(instance, multiplier, margin, value_scale, cost_scale, choice);
   for_chunks(instance.users, kChunk, threads, [&](std::int64_t c, std::int64_t begin, std::int64_t end) {
-    const std::unique_ptr<std::int32_t[]> found(new std::int32_t[static_cast<std::size_t>(end - begin)]);
+    std::int32_t choice[kChunk], open[kChunk];
     Part& part = parts[static_cast<std::size_t>(c)];
-    const std::int64_t open = decide_kernels<T>().decide(job, begin, end, part.settled, found.get());
-    part.users.assign(found.get(), found.get() + open);
+    const DecideJob<T> job = job_at(part_of(instance, begin, end), multiplier, margin, value_scale, cost_scale, choice);
+    const std::int64_t count = decide_kernels<T>().decide(job, 0, end - begin, part.settled, open);
+    for (std::int64_t n = 0; n < count; ++n) {
+      choice[open[n]] = plan[begin + open[n]];
+      part.users.push_back(static_cast<std::int32_t>(begin) + open[n]);
+    }
+    each_difference(choice, plan + begin, end - begin, [&](std::int64_t i) {
+      part.others.push_back(static_cast<std::int32_t>(begin + i));
+      part.best.push_back(choice[i]);
+    });
   });
-  std::int64_t count = 0;
+  ContestedCount count{};
   Totals settled;
   for (const Part& part : parts) {
-    std::copy(part.users.begin(), part.users.end(), users + count);
-    count += static_cast<std::int64_t>(part.users.size());
+    std::copy(part.users.begin(), part.users.end(), out.users + count.users);
+    std::copy(part.others.begin(), part.others.end(), out.others + count.others);
+    std::copy(part.best.begin(), part.best.end(), out.best + count.others);
+    count.users += static_cast<std::int64_t>(part.users.size());
+    count.others += static_cast<std::int64_t>(part.others.size());
     settled.value += part.settled.value;
     settled.cost += part.settled.cost;
   }
+  std::int64_t* totals = out.totals;
   for (const int128 total : {settled.value, settled.cost}) {
     *totals++ = static_cast<std::int64_t>(total >> 32);
     *totals++ = static_cast<std::int64_t>(total & 0xffffffff);
@@ -274,10 +313,10 @@ void decide(const Problems& problems, const double* multiplier, int threads, con
   else decide_all<double>(problems, multiplier, threads, plans);
 }
 
-std::int64_t contested(const Problems& p, double multiplier, double margin, double value_unit, double cost_unit,
-                       int threads, std::int32_t* choice, std::int32_t* users, std::int64_t* totals) {
+ContestedCount contested(const Problems& p, const std::int32_t* plan, double multiplier, double margin,
+                         double value_unit, double cost_unit, int threads, const ContestedUsers& out) {
   const auto find = p.dtype == kFloat32 ? contested_users<float> : contested_users<double>;
-  return find(p, multiplier, margin, value_unit, cost_unit, threads, choice, users, totals);
+  return find(p, plan, multiplier, margin, value_unit, cost_unit, threads, out);
 }
 
 }  // namespace bidfcl
