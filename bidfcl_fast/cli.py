@@ -70,7 +70,9 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument(
         "--budgets", type=float, nargs="+", metavar="B", help="US$ per person (default: 0.1 0.2 0.4 0.6 0.8 1)"
     )
-    demo.add_argument("--seed", type=_whole, default=0, help="of folds, fits and resampling (default: 0)")
+    demo.add_argument(
+        "--seed", type=_whole, default=0, help="of folds, fits, resampling and the simulated world (default: 0)"
+    )
     demo.add_argument("--quiet", action="store_true", help="no summary and no progress line")
     _common(demo)
 

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import backends
+from . import backends, known_truth
 from .data import Table, load_thornton
 from .frontier import Frontier, budget_frontier
+from .known_truth import KnownTruth
 from .mckp import solve_mckp
 from .methods import create, crossfit
 from .metrics import Estimate, PolicyValue, difference, difference_at_equal_spend, ipw_value
@@ -67,6 +68,7 @@ class Demo:
     plans: tuple[PlanResult, ...]
     frontier: Frontier = field(repr=False)  # on the predictions, totals
     scale: ScaleUp
+    truth: KnownTruth = field(repr=False)  # the simulated world
     backend: str
     seed: int
     seconds: dict[str, float]
@@ -89,7 +91,7 @@ def run(
     budgets
         US$ per person, one plan each.
     seed
-        Of the folds, the fits and the resampling.
+        Of the folds, the fits, the resampling and the simulated world.
     backend
         As in `solve_mckp`.
     progress
@@ -109,7 +111,8 @@ def run(
     if users < 1:
         raise ValueError(f"users must be at least 1, got {users}")
     clock = _Clock()
-    with Progress("reading the trial", FOLDS + 3, show=progress) as line:
+    fits = len(known_truth.LOGS) * len(known_truth.METHODS)
+    with Progress("reading the trial", FOLDS + 3 + fits, show=progress) as line:
         table = load_thornton()
         clock.lap("load")
         line.step("fitting, one fold held out at a time")
@@ -139,6 +142,11 @@ def run(
         line.step(f"allocating to {users:,} people")
         scale = scale_up(fit.value, fit.cost, budget, users, seed=seed, backend=name)
         clock.lap("scale")
+        rows = known_truth.ROWS
+        if name == "reference":
+            rows = (*rows[:2], min(rows[2], USERS_REFERENCE))
+        truth = known_truth.run(seed=seed, rows=rows, backend=name, step=line.step)
+        clock.lap("world")
     return Demo(
         table=table,
         value_hat=fit.value,
@@ -149,6 +157,7 @@ def run(
         plans=plans,
         frontier=frontier,
         scale=scale,
+        truth=truth,
         backend=name,
         seed=seed,
         seconds=clock.laps,

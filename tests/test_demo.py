@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 
 import bidfcl_fast as bf
-from bidfcl_fast import cli, demo, report, scale_up, tables
+from bidfcl_fast import cli, demo, known_truth, report, scale_up, tables
 from bidfcl_fast.data import Table
 from bidfcl_fast.metrics import Estimate, ipw_value
 from bidfcl_fast.progress import Progress
 from bidfcl_fast.report import words
+from bidfcl_fast.report.truth_words import diagnosis, ranking
 
 pytest.importorskip("torch")
 pytest.importorskip("matplotlib")
@@ -31,6 +32,7 @@ def small():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(demo, "MEMBERS", 1)
         patch.setattr(demo, "FOLDS", 2)
+        patch.setattr(known_truth, "ROWS", (2_000, 4_000, 1_500))
         yield demo.run(users=400, budgets=BUDGETS, backend=BACKEND, progress=False)
 
 
@@ -112,13 +114,14 @@ def test_the_page_is_whole_and_needs_nothing_else(small):
     assert len(ids) == len(set(ids))
     for reference in re.findall(r'(?:href="#|url\(#)([^")]+)', page):
         assert reference in ids
-    assert page.count("<svg") == page.count("</svg>") == 3
+    assert page.count("<svg") == page.count("</svg>") == 5
     # Every stand-in colour became one of the page's own.
     assert not re.search(r"#0[1-7]0[2-8]0[3-9]", page)
     for variable in set(re.findall(r"var\(--([\w]+)\)", page)):
         assert f"--{variable}:" in page
     text = text_of(page)
-    for sentence in words.verdict(small):
+    said = [sentence for log in small.truth.logs for sentence in (*diagnosis(log), ranking(small.truth, log))]
+    for sentence in (*words.verdict(small), *said):
         assert sentence in text
 
 
@@ -186,6 +189,9 @@ def test_the_summary_is_aligned_and_plain(small, monkeypatch):
     assert [row.split()[0] for row in table[2:]] == ["0.20", "0.60"]
     assert len({len(row) for row in table}) == 1  # the last column is flush right
     assert lines[-1] == "  demo/report.html"
+    for log in small.truth.logs:
+        for m in log.methods:
+            assert [m.name, *(f"{100 * r:.1f}" for r in m.regret)] in [row.split()[:5] for row in lines]
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.delenv("NO_COLOR", raising=False)
     assert "\x1b[1m" in report.summary(small, Terminal())
@@ -237,6 +243,11 @@ def test_the_command_writes_three_files(small, quick, tmp_path, capsys):
     assert [p["budget"] for p in results["plans"]] == list(BUDGETS)
     assert results["plans"][0]["held_out"]["value"]["estimate"] == small.plans[0].held_out.value.estimate
     assert results["scale"]["users"] == 400
+    hidden, visible = results["known_truth"]["logs"]
+    assert (
+        [m["name"] for m in hidden["methods"]] == [m["name"] for m in visible["methods"]] == list(known_truth.METHODS)
+    )
+    assert hidden["methods"][2]["regret"] == list(small.truth.logs[0].methods[2].regret)
 
 
 def test_json_and_quiet(quick, tmp_path, capsys):

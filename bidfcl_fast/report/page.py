@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from html import escape
 
 from .. import __version__
 from ..demo import FOLDS, MEMBERS, Demo
+from ..known_truth import FIRST_SEED, LOGS
 from ..scale_up import JITTER
 from . import figures
 from .css import CSS
+from .elements import figure, paragraph, plus_minus, table
 from .terminal import seconds, size
+from .truth import known_truth
 from .who import who
 from .words import money, percent, points, rule, verdict
 
 
 def page(demo: Demo) -> str:
     """The whole page. Every name or value that comes from data is escaped."""
-    body = "\n".join([_top(demo), _value(demo), who(demo), _scale(demo), _method(demo)])
+    body = "\n".join([_top(demo), _value(demo), who(demo), _scale(demo), known_truth(demo.truth), _method(demo)])
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -27,38 +29,16 @@ def page(demo: Demo) -> str:
     )
 
 
-def _p(*sentences: str, css: str = "") -> str:
-    return f"<p{f' class={css}' if css else ''}>{escape(' '.join(sentences))}</p>"
-
-
-def _table(header: Sequence[tuple[str, str]], rows: Sequence[Sequence[str]]) -> str:
-    """Rows of cells that are already HTML; header cells with their units below."""
-    head = "".join(f"<th>{escape(name)}<small>{escape(unit)}</small></th>" for name, unit in header)
-    lines = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
-    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table></div>'
-
-
-def _pm(middle: str, half: str) -> str:
-    return f'{escape(middle)} <span class="pm">± {escape(half)}</span>'
-
-
-def _figure(svg: str, caption: str, key: Sequence[tuple[str, str, str]] = ()) -> str:
-    """A figure with its caption; `key` holds (colour, mark, what it stands for)."""
-    named = "".join(f'<span><b class="{c}">{escape(mark)}</b> {escape(what)}</span>' for c, mark, what in key)
-    named = f'<div class="key">{named}</div>' if named else ""
-    return f"<figure>{named}{svg}<figcaption>{escape(caption)}</figcaption></figure>"
-
-
 def _top(demo: Demo) -> str:
     t = demo.table
-    arms = _table(
+    arms = table(
         [("Offer", ""), ("People", "drew it"), ("Come", "% of people"), ("Paid", "US$ per person")],
         [
             [
                 escape(t.labels[j]),
                 f"{a.matched:,}",
-                _pm(percent(a.value.estimate), percent(a.value.half_width)),
-                _pm(f"{a.spend.estimate:.2f}", f"{a.spend.half_width:.2f}"),
+                plus_minus(percent(a.value.estimate), percent(a.value.half_width)),
+                plus_minus(f"{a.spend.estimate:.2f}", f"{a.spend.half_width:.2f}"),
             ]
             for j, a in enumerate(demo.arms)
         ],
@@ -66,7 +46,7 @@ def _top(demo: Demo) -> str:
     return "\n".join(
         [
             "<h1>Who should be offered how much?</h1>",
-            _p(
+            paragraph(
                 f"In rural Malawi, {len(t):,} people who had been tested for HIV drew a cash voucher, "
                 "worth nothing to about "
                 "three dollars and paid if they came to learn their result (Thornton 2008). Money "
@@ -74,10 +54,10 @@ def _top(demo: Demo) -> str:
                 "dollar more than the third. Given a budget, who should be offered which amount?",
                 css="lead",
             ),
-            '<div class="box">' + "".join(_p(s) for s in verdict(demo)) + "</div>",
+            '<div class="box">' + "".join(paragraph(s) for s in verdict(demo)) + "</div>",
             "<h2>What each offer brings, had everybody got it</h2>",
             arms,
-            _p("Inverse-propensity (Hájek) estimates from the trial, with 95% intervals.", css="note"),
+            paragraph("Inverse-propensity (Hájek) estimates from the trial, with 95% intervals.", css="note"),
         ]
     )
 
@@ -87,10 +67,10 @@ def _value(demo: Demo) -> str:
         [
             money(p.budget),
             percent(p.promised_value),
-            _pm(percent(p.held_out.value.estimate), percent(p.held_out.value.half_width)),
-            _pm(f"{p.held_out.spend.estimate:.2f}", f"{p.held_out.spend.half_width:.2f}"),
-            _pm(points(p.alike.gain.estimate), percent(p.alike.gain.half_width)),
-            _pm(points(p.lottery.gain.estimate), percent(p.lottery.gain.half_width)),
+            plus_minus(percent(p.held_out.value.estimate), percent(p.held_out.value.half_width)),
+            plus_minus(f"{p.held_out.spend.estimate:.2f}", f"{p.held_out.spend.half_width:.2f}"),
+            plus_minus(points(p.alike.gain.estimate), percent(p.alike.gain.half_width)),
+            plus_minus(points(p.lottery.gain.estimate), percent(p.lottery.gain.half_width)),
         ]
         for p in demo.plans
     ]
@@ -106,14 +86,14 @@ def _value(demo: Demo) -> str:
     return "\n".join(
         [
             "<h2>What the plans are worth</h2>",
-            _p(
+            paragraph(
                 f"The people are split into {FOLDS} parts. A model fitted on the others predicts each "
                 "part, which is then "
                 "allocated with its share of the budget and valued on its own outcomes by "
                 "inverse-propensity weighting. So "
                 "everybody counts, and nobody is judged by a model that knew their outcome."
             ),
-            _figure(
+            figure(
                 figures.spend(demo),
                 "Held-out value against held-out spend, with 95% intervals. The line through the "
                 "squares is the best that a "
@@ -124,8 +104,8 @@ def _value(demo: Demo) -> str:
                     ("lottery", "╌╌", "drawn at random"),
                 ],
             ),
-            _table(header, rows),
-            _p(
+            table(header, rows),
+            paragraph(
                 "± is the half-width of a 95% interval; differences use the same people on both "
                 "sides (paired), at the same "
                 "estimated spend. On its predictions each plan is certified to fall short of the "
@@ -133,14 +113,14 @@ def _value(demo: Demo) -> str:
                 f"{max(p.gap for p in demo.plans):.2g} people in {len(demo.table):,}.",
                 css="note",
             ),
-            _figure(
+            figure(
                 figures.gain(demo),
                 "Gain of choosing person by person over the best rule that treats everybody alike, at the same spend. "
                 "An interval that crosses zero means: this trial cannot tell the two apart.",
             ),
             '<p class="note">Treating everybody alike at the same spend means, by budget:</p>'
             f'<ul class="note">{mixes}</ul>',
-            _figure(
+            figure(
                 figures.frontier(demo),
                 "The exact frontier over all budgets, on the predictions, and what held-out people "
                 "say of the same plans (95% "
@@ -172,16 +152,16 @@ def _scale(demo: Demo) -> str:
     return "\n".join(
         [
             f"<h2>The same allocation for {s.users:,} people</h2>",
-            _p(
+            paragraph(
                 f"{s.users:,} people are drawn with replacement from the trial's, and each prediction "
                 "gets a little noise "
                 f"(standard deviation {JITTER:g} on the logit of coming and on the log of the "
                 "amount), so that no two are the "
                 "same. This says what the allocation takes, and nothing new about Malawi."
             ),
-            _table([("Job", ""), ("Time", ""), ("People per second", "")], [[escape(c) for c in r] for r in rows]),
-            _p(facts, css="note"),
-            _p(
+            table([("Job", ""), ("Time", ""), ("People per second", "")], [[escape(c) for c in r] for r in rows]),
+            paragraph(facts, css="note"),
+            paragraph(
                 f"The plan carries its proof: it is worth {s.value * s.users:,.2f} predicted visits "
                 "and no plan within the "
                 f"budget is worth more than {s.dual_bound:,.2f}; the gap is {s.gap:.2g} of a visit, "
@@ -214,7 +194,9 @@ def _method(demo: Demo) -> str:
         "point.",
         "Intervals treat people as independent; neighbours in a village are not quite, so they are somewhat too narrow. "
         "All budgets share the same people: their errors go up and down together.",
-        "Money is the only cost counted, and coming the only benefit; whether either is the right measure is not a "
+        f"Simulated world: data.simulate, seed {demo.truth.seed}, regimes {' and '.join(LOGS.values())}; worlds from {FIRST_SEED} on "
+        "took no part in choosing the library's defaults.",
+        "Of the trial: money is the only cost counted, and coming the only benefit; whether either is the right measure is not a "
         "question for arithmetic.",
     ]
     laps = ", ".join(f"{name} {seconds(s)}" for name, s in demo.seconds.items())
@@ -222,5 +204,5 @@ def _method(demo: Demo) -> str:
         "<h2>Data, method, caveats</h2>\n<ul>"
         + "".join(f"<li>{escape(i)}</li>" for i in items)
         + "</ul>\n"
-        + _p(f"bidfcl_fast {__version__}, backend {demo.backend}, seed {demo.seed}. Time: {laps}.", css="meta")
+        + paragraph(f"bidfcl_fast {__version__}, backend {demo.backend}, seed {demo.seed}. Time: {laps}.", css="meta")
     )

@@ -9,8 +9,10 @@ import numpy as np
 
 from .. import __version__
 from ..demo import Against, Demo, PlanResult
+from ..known_truth import CURVE
 from ..metrics import Estimate, PolicyValue
 from ..tables import need
+from .truth_words import diagnosis, ranking
 from .words import shares, verdict
 
 
@@ -26,6 +28,11 @@ def results(demo: Demo) -> dict[str, Any]:
         "plans": [_plan(demo, p) for p in demo.plans],
         "verdict": verdict(demo),
         "scale": {**asdict(demo.scale), "users_per_second": demo.scale.users_per_second},
+        "known_truth": {
+            **asdict(demo.truth),
+            "curve_budgets": list(CURVE),
+            "said": {log.name: [*diagnosis(log), ranking(demo.truth, log)] for log in demo.truth.logs},
+        },
         "seconds": demo.seconds,
     }
 

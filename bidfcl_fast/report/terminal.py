@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TextIO
 
 from .. import __version__
 from ..demo import Demo
+from ..known_truth import KnownTruth
+from .truth_words import diagnosis, mean, title
 from .words import money, percent, points, shares, verdict
 
 BOLD, DIM = "1", "2"
@@ -128,9 +130,35 @@ def summary(demo: Demo, stream: TextIO, files: Sequence[str] = ()) -> str:
         "can beat that by more than "
         f"{s.gap:.2g} of a person ({s.gap / s.dual_bound:.1e} of the total)."
     )
+    out += _known_truth(demo.truth, style, text)
     if files:
         out += ["", style("Written", BOLD), *(f"  {f}" for f in files)]
     return "\n".join(out) + "\n"
+
+
+def _known_truth(truth: KnownTruth, style: Style, text: Callable[[str], list[str]]) -> list[str]:
+    trial, log_rows, test = truth.rows
+    out = ["", style("A simulated world, where the truth is known", BOLD)]
+    out += text(
+        f"A trial of {trial:,} rows, a log of {log_rows:,}, {test:,} users to allocate to. Regret: the part of what a budget could "
+        "bring that is missed. Budgets: shares of what the dearest treatment for everybody costs."
+    )
+    for log in truth.logs:
+        out += ["", style(f"  {title(log)} in the log", BOLD)]
+        none = ("uninformed", *(f"{100 * r:.1f}" for r in truth.uninformed), f"{100 * mean(truth.uninformed):.1f}", "")
+        rows = [none]
+        rows += [
+            (m.name, *(f"{100 * r:.1f}" for r in m.regret), f"{100 * mean(m.regret):.1f}", f"{m.seconds:.1f}")
+            for m in log.methods
+        ]
+        out += grid(
+            ["regret at", *(f"{b:.0%}" for b in truth.budgets), "mean", "training"],
+            ["", *["%"] * len(truth.budgets), "%", "s"],
+            rows,
+            style,
+        )
+        out += text(" ".join(diagnosis(log)))
+    return out
 
 
 def seconds(x: float) -> str:

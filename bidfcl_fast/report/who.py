@@ -20,10 +20,10 @@ def who(demo: Demo) -> str:
         f'<span><i style="background:var(--a{j})"></i>{escape(label)}</span>' for j, label in enumerate(t.labels)
     )
     parts = ['<div class="head">By budget, US$ per person</div>']
-    parts += [_bar(money(p.budget), shares(demo, p)) for p in demo.plans]
+    parts += [bar(money(p.budget), shares(demo, p)) for p in demo.plans]
     for title, groups in _groups(demo):
         parts.append(f'<div class="head">{escape(title)}, at {money(middle.budget)}</div>')
-        parts += [_bar(name, _shares_within(demo, middle, inside)) for name, inside in groups]
+        parts += [bar(name, _shares_within(demo, middle, inside)) for name, inside in groups]
     return "\n".join(
         [
             "<h2>Who is offered what</h2>",
@@ -60,7 +60,8 @@ def _shares_within(demo: Demo, plan: PlanResult, inside: np.ndarray) -> list[flo
     return [float((chosen == j).mean()) if chosen.size else 0.0 for j in range(demo.table.treatments)]
 
 
-def _bar(name: str, parts: Sequence[float]) -> str:
+def bar(name: str, parts: Sequence[float]) -> str:
+    """A row: its name, and its shares side by side."""
     spans = "".join(
         f'<span style="flex:{part:.4f} 0 0;background:var(--a{j});color:var(--t{j})">{100 * part:.0f}</span>'
         if part >= 0.06

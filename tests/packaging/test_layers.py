@@ -81,6 +81,7 @@ LAYERS = [
     {"linalg"},
     {"bilevel", "methods", "metrics", "estimates", "labelled", "ranking", "regret", "resampling", "gradients"},
     {"data", "tables", "scale", "scale_up"},
+    {"known_truth"},
     {"demo", "evaluate"},
     {"report"},
     {"cli", "commands"},
