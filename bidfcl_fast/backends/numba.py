@@ -8,6 +8,7 @@ Numba's threading layers is loaded.
 from __future__ import annotations
 
 import functools
+import math
 import os
 import threading
 from collections.abc import Callable
@@ -23,9 +24,11 @@ from .._problems import Contested, FrontierResult, MckpResult, Problems
 from .._ragged import plain
 from ..errors import Status
 from . import numba_kernels as kernels
+from . import numba_narrow
 from . import threads as _threads
 
 WORTH_THREADS = 2**18  # waking a thread costs more than reading this many numbers
+MANY_TIED = 2**13  # so few edges of one slope are sorted
 MANY_USERS = 2**16  # among problems no larger than that, each thread takes one at a time
 
 
@@ -69,8 +72,16 @@ if hasattr(os, "register_at_fork"):
 
 def for_chunks(count: int, grain: int, threads: int, body: Callable[[int, int], Any]) -> list[Any]:
     """body(begin, end) for consecutive ranges of at least `grain`, a few for each thread; results in their order."""
-    size = max(grain, -(-count // (8 * threads)))
-    ranges = [(begin, min(begin + size, count)) for begin in range(0, count, size)]
+    return for_ranges(cut_up([(0, count)], max(grain, -(-count // (8 * threads)))), threads, body)
+
+
+def cut_up(ranges: list[tuple[int, int]], size: int) -> list[tuple[int, int]]:
+    """The same ranges in pieces of at most `size`."""
+    return [(some, min(some + size, end)) for begin, end in ranges for some in range(begin, end, size)]
+
+
+def for_ranges(ranges: list[tuple[int, int]], threads: int, body: Callable[[int, int], Any]) -> list[Any]:
+    """body(begin, end) for all ranges; results in their order."""
     if threads == 1 or len(ranges) <= 1:
         return [body(*r) for r in ranges]
     results: list[Any] = [None] * len(ranges)
@@ -191,22 +202,90 @@ class Threads:
         )
         return sum(part[0] for part in parts), _joined([part[1] for part in parts]), any(part[2] for part in parts)
 
-    def pass_over(self, rows, counting, wanted, everybody, ends, guess, choice) -> kernels.Found:  # type: ignore[no-untyped-def]
-        parts = self._chunks(
-            rows.users,
-            8192,
-            lambda begin, end: kernels.pass_over(rows, counting, wanted, everybody, ends, guess, begin, end, choice),
+    def pass_over(self, rows, counting, wanted, everybody, ends, guess, choice, low, high, budget, spare) -> Any:  # type: ignore[no-untyped-def]
+        """A pass whose first chunks narrow the bracket for the others; what it found, and the bracket it ended with.
+
+        budget: in money, or NaN where the bracket must stay; spare: how many edges below λ* are wanted.
+        """
+
+        def read(begin: int, end: int) -> kernels.Found:
+            return kernels.pass_over(rows, counting, wanted, everybody, ends, guess, begin, end, choice)
+
+        chunk, users = numba_narrow.CHUNK, rows.users
+        heads = [] if everybody or math.isnan(budget) else numba_narrow.first_chunks(users)
+        parts = for_ranges([(k * chunk, (k + 1) * chunk) for k in heads], self.count, read)
+        if heads and all(part.usable for part in parts):
+            share, units = len(heads) * chunk / users, math.ldexp(budget, int(counting.cost.shift))
+            cut = numba_narrow.narrowed([part.totals for part in parts], share, units, spare)
+            if cut is not None:
+                between = numba_narrow.bracket(cut, wanted.buckets, low, high, counting)
+                closer = np.zeros_like(ends)
+                if kernels.place(rows, counting, *between, closer):
+                    fewer = numba_narrow.cut_down(_together(parts), wanted.buckets, cut, choice)
+                    if fewer is not None:
+                        parts, ends, (low, high) = [fewer], closer, between
+                        wanted = numba_narrow.wanted_between(wanted, low, high, counting)
+        if all(part.usable for part in parts):
+            size = max(chunk, -(-users // (8 * self.count)))
+            parts += for_ranges(cut_up(numba_narrow.gaps(heads, users), size) or [(0, 0)], self.count, read)
+        return _together(parts), wanted, low, high
+
+    def buy_ties(self, rows, counting, totals, listed, buckets, budget, fill, choice) -> np.ndarray:  # type: ignore[no-untyped-def]
+        """Where users are alike, a bucket may hold thousands of edges of one slope. Those are bought in the order of users,
+        so nearly all can be dealt with by the chunk; the edges that remain, with `totals` to match."""
+        rest, window = totals.reshape(-1, 5), kernels.FILL_WINDOW if fill else 1
+        if rest[:-1, 4].max() < MANY_TIED:
+            return listed
+        room = _whole(budget) - _whole(rest[-1, 2:])
+        bucket = buckets.size - 1
+        while bucket >= 0 and _whole(rest[bucket, 2:]) <= room:
+            room -= _whole(rest[bucket, 2:])
+            bucket -= 1
+        if bucket < 0 or rest[bucket, 4] < MANY_TIED:
+            return listed
+        parts = for_chunks(
+            len(listed),
+            MANY_TIED,
+            self.count,
+            lambda *range_: kernels.tied(rows, counting, listed, *range_, buckets, bucket),
         )
-        seen = np.array([part.seen for part in parts])
-        return kernels.Found(
-            sum(part.totals for part in parts),
-            _joined([part.listed for part in parts]),
-            np.concatenate([part.put_off for part in parts]),
-            sum(part.open for part in parts),
-            any(part.closed_user for part in parts),
-            np.concatenate([seen[:, :2].max(axis=0), seen[:, 2:].min(axis=0)]),
-            all(part.usable for part in parts),
-        )
+        some = [(e["slope"], int(e["value"]), int(e["cost"])) for _, like, _ in parts for e in like]
+        slope, value, cost = some[0]
+        inside = bucket == 0 or slope * (1 - kernels.INSIDE) >= numba_narrow.least_slope(buckets, bucket)
+        if bucket + 1 < buckets.size:
+            inside &= slope * (1 + kernels.INSIDE) < numba_narrow.least_slope(buckets, bucket + 1)
+        if not (inside and all(part[0] for part in parts) and all(v * cost == value * c for _, v, c in some)):
+            return listed
+        sums = sum(part[2] for part in parts).reshape(-1, 5)
+        first = 0
+        while _whole(sums[first, 2:]) <= room:
+            room -= _whole(sums[first, 2:])
+            first += 1
+        after = np.cumsum(sums[first + 1 :, 4])
+        enough = np.flatnonzero(after >= window)
+        last = first + 2 + int(enough[0]) if len(enough) else len(sums)
+        listed = kernels.without_tied(listed, buckets, bucket, first, last, choice)
+        rest[-1, :4] += rest[bucket + 1 : -1, :4].sum(axis=0) + sums[:first, :4].sum(axis=0)
+        rest[bucket + 1 : -1] = 0
+        rest[bucket] = sums[first:last].sum(axis=0)
+        return listed
+
+
+def _whole(wide: Any) -> int:
+    return (int(wide[0]) << 32) + int(wide[1])
+
+
+def _together(parts: list[kernels.Found]) -> kernels.Found:
+    seen = np.array([part.seen for part in parts])
+    return kernels.Found(
+        sum(part.totals for part in parts),
+        _joined([part.listed for part in parts]),
+        np.concatenate([part.put_off for part in parts]),
+        sum(part.open for part in parts),
+        any(part.closed_user for part in parts),
+        np.concatenate([seen[:, :2].max(axis=0), seen[:, 2:].min(axis=0)]),
+        all(part.usable for part in parts),
+    )
 
 
 def _joined(parts: list[np.ndarray]) -> np.ndarray:
@@ -243,16 +322,16 @@ def mckp(problems: Problems, *, fill: bool, warm_start: np.ndarray | None = None
     same = batch == (0, 0, 0) and not problems.segmented and problems.count > 1
     survey = _survey(_problem(rows, batch, problems, 0), together) if same else UNKNOWN
 
-    if threads == 1 or (problems.count > 1 and (users.max() <= MANY_USERS or problems.count >= 8 * threads)):
+    side_by_side = users <= (MANY_USERS if threads == 1 or problems.count > 1 else 0)
+    which = np.flatnonzero(side_by_side)
 
-        def several(begin: int, end: int) -> None:
-            kernels.solve_several(
-                rows, batch, begin, end, problems.start, problems.stop, problems.budget, warm_start, survey, fill, out
-            )
+    def several(begin: int, end: int) -> None:
+        kernels.solve_several(
+            rows, batch, which[begin:end], problems.start, problems.stop, problems.budget, warm_start, survey, fill, out
+        )
 
-        for_chunks(problems.count, 1, threads, several)
-        return out
-    for b in range(problems.count):
+    for_chunks(len(which), 1, threads, several)
+    for b in np.flatnonzero(~side_by_side):
         choice = out.choice_of(problems, b)
         one = _problem(rows, batch, problems, b)
         # The compiled function's own source, run by Python: its loops are kernels, and these find many threads.

@@ -53,7 +53,7 @@ SLACK = 2.0**-40  # a bracket is widened by this much when edges are listed: lis
 INSIDE = 2.0**-45  # an edge this close to a bracket's end may have company among the users not listed
 LOW_32, THIRTY_TWO = np.uint64(2**32 - 1), np.uint64(32)
 
-SAMPLE, LEAST_SAMPLE, MOST_SAMPLE = 4096, 64, 8192  # users that a bracket is read off
+SAMPLE, LEAST_SAMPLE = 4096, 64  # users that a bracket is read off
 IN_CACHE = 4096  # among so few users, a scan of all costs no more than looking at some of them
 DIRECT = 256  # so few users are all walked
 WARM = 16384  # among fewer users, a bracket a 64th wide may leave too few edges for `fill`
@@ -957,9 +957,142 @@ def walk_users(rows, counting, wanted, users, names, begin, end, choice):
     return totals, listed[:found], closed_user
 
 
-# --- The pass (cpu/pass.cpp) ------------------------------------------------------------------------------------------------
+# --- Users alike (cpu/solver/alike.h) ---------------------------------------------------------------------------------------
 
 BLOCK = 1024  # users scanned, and then swept and walked while their rows are in cache
+CHUNK = 8 * BLOCK  # so many users are compared with each other
+PLACES = 8  # two to that many: where kinds of rows are looked for
+
+
+class Alike(NamedTuple):
+    """Users whose rows hold the same numbers: one of a kind is walked, and its twins have its edges."""
+
+    place: Any  # [2^PLACES] a kind whose rows have such numbers, or −1; two kinds of one place displace each other
+    user: Any  # [CHUNK] of each kind, who is walked
+    first: Any  # [CHUNK] that one's edges in the list: from here
+    last: Any  # to here
+    twins: Any  # [CHUNK] how many they are
+    kind: Any  # [BLOCK] of each open user in turn
+    own: Any  # [BLOCK] by user of a block: of which kind is who was walked
+
+
+@inner
+def alike_scratch():
+    return Alike(
+        np.empty(1 << PLACES, np.int32),
+        np.empty(CHUNK, np.int32),
+        np.empty(CHUNK, np.int64),
+        np.empty(CHUNK, np.int64),
+        np.empty(CHUNK, np.int64),
+        np.empty(BLOCK, np.int32),
+        np.empty(BLOCK, np.int32),
+    )
+
+
+@inner
+def same_row(rows, one, other):
+    v, c = rows.value_at + one * rows.value_row, rows.cost_at + one * rows.cost_row
+    w, d = rows.value_at + other * rows.value_row, rows.cost_at + other * rows.cost_row
+    for j in range(rows.items):
+        k, q = j * rows.value_item, j * rows.cost_item
+        if rows.value[v + k] != rows.value[w + k] or rows.cost[c + q] != rows.cost[d + q]:
+            return False
+    return True
+
+
+@inner
+def sort_out(rows, alike, kinds, users, at, waiting):
+    """Moves those to the front of the open users who are to be walked; how many, and how many kinds there are now."""
+    fresh, twins = np.int64(0), np.empty(BLOCK, np.int32)
+    for k in range(waiting):
+        user, stands = np.int64(users[k]), at[k]
+        # A few of a row's numbers say where its kind is looked for.
+        v, c = rows.value_at + user * rows.value_row, rows.cost_at + user * rows.cost_row
+        last, middle = rows.items - 1, (rows.items - 1) // 2
+        mixed = np.float64(rows.value[v]) + 3.1 * np.float64(rows.value[v + last * rows.value_item])
+        mixed += 5.3 * np.float64(rows.cost[c + last * rows.cost_item])
+        mixed += 7.7 * np.float64(rows.value[v + middle * rows.value_item])
+        place = (bits_of(mixed) * -7046029254386353131) >> (64 - PLACES) & ((1 << PLACES) - 1)
+        kind = np.int64(alike.place[place])
+        if kind >= 0 and same_row(rows, np.int64(alike.user[kind]), user):
+            alike.kind[k - fresh] = kind
+            twins[k - fresh] = user
+            continue
+        alike.place[place] = kinds
+        alike.user[kinds] = user
+        alike.first[kinds] = alike.last[kinds] = alike.twins[kinds] = 0
+        kinds += 1
+        users[fresh] = user
+        at[fresh] = stands
+        fresh += 1
+    for k in range(waiting - fresh):
+        users[fresh + k] = twins[k]
+    return fresh, kinds
+
+
+@inner
+def settle_twins(alike, before, kinds, block, users, fresh, waiting, choice, listed, start, found):
+    """What a block's walk has found of one of a kind holds for its twins, users[fresh:waiting]; their edges are listed."""
+    # The edges of each are brought together.
+    for kind in range(before, kinds):
+        alike.own[alike.user[kind] - block] = kind
+    for k in range(start, found):
+        alike.last[alike.own[listed[k].user - block]] += 1
+    place = start
+    for kind in range(before, kinds):
+        alike.first[kind] = place
+        place += alike.last[kind]
+        alike.last[kind] = alike.first[kind]
+    apart = np.empty(found - start, LISTED)
+    for k in range(start, found):
+        apart[k - start] = listed[k]
+    for k in range(len(apart)):
+        kind = alike.own[apart[k].user - block]
+        listed[alike.last[kind]] = apart[k]
+        alike.last[kind] += 1
+    for k in range(fresh, waiting):
+        kind = alike.kind[k - fresh]
+        choice[users[k]] = choice[alike.user[kind]]
+        if choice[users[k]] == PUT_OFF:
+            continue
+        alike.twins[kind] += 1
+        listed = wider(listed, found, alike.last[kind] - alike.first[kind])
+        for e in range(alike.first[kind], alike.last[kind]):
+            listed[found] = listed[e]
+            listed[found].user = users[k]
+            found += 1
+    return listed, found
+
+
+@inner
+def add_twins(rows, counting, buckets, alike, kinds, choice, listed, totals):
+    """Adds up what is the twins' of each kind."""
+    for kind in range(kinds):
+        times = alike.twins[kind]
+        if times == 0:
+            continue
+        v = rows.value_at + alike.user[kind] * rows.value_row
+        c = rows.cost_at + alike.user[kind] * rows.cost_row
+        chosen = np.int64(choice[alike.user[kind]])
+        for e in range(alike.first[kind] - 1, alike.last[kind]):
+            # In front of the edges, the choice itself.
+            to, at = chosen, 5 * buckets.size
+            if e >= alike.first[kind]:
+                to, at = np.int64(listed[e].stop), 5 * bucket_of(buckets, listed[e].slope)
+            value = to_fixed(counting.value, np.float64(rows.value[v + to * rows.value_item]))
+            cost = to_fixed(counting.cost, np.float64(rows.cost[c + to * rows.cost_item]))
+            if e >= alike.first[kind]:
+                start = np.int64(listed[e].start)
+                value -= to_fixed(counting.value, np.float64(rows.value[v + start * rows.value_item]))
+                cost -= to_fixed(counting.cost, np.float64(rows.cost[c + start * rows.cost_item]))
+                totals[at + 4] += times
+            totals[at] += (value >> 32) * times
+            totals[at + 1] += (value & 0xFFFFFFFF) * times
+            totals[at + 2] += (cost >> 32) * times
+            totals[at + 3] += (cost & 0xFFFFFFFF) * times
+
+
+# --- The pass (cpu/solver/pass.cpp) -------------------------------------------------------------------------------------------
 
 
 @jit
@@ -976,6 +1109,7 @@ def pass_over(rows, counting, wanted, everybody, ends, guess, begin, end, choice
     totals = np.zeros((wanted.buckets.size + 1) * 5, np.int64)
     listed = np.empty((end - begin) // 8 + L * items, LISTED)
     lanes, found, opened, closed_user = lanes_for(rows), np.int64(0), 0, False
+    alike, kinds, looking = alike_scratch(), np.int64(0), False
     seen = nothing_seen(rows.kind)
     for block in range(begin, end, BLOCK):
         stop = min(block + BLOCK, end)
@@ -992,15 +1126,29 @@ def pass_over(rows, counting, wanted, everybody, ends, guess, begin, end, choice
         else:
             waiting = sweep(rows, counting, ends, block, stop, scratch, totals, users, at, choice)
         opened += waiting
+        if (block - begin) % CHUNK == 0:
+            add_twins(rows, counting, wanted.buckets, alike, kinds, choice, listed, totals)
+            kinds, looking = np.int64(0), not rows.masked
+            for k in range(len(alike.place)):
+                alike.place[k] = -1
+        fresh, before, start = waiting, kinds, found
+        if looking and waiting >= BLOCK // 8:
+            fresh, kinds = sort_out(rows, alike, kinds, users, at, waiting)
+            looking = 2 * fresh <= waiting  # of ordinary rows no two are alike: a first look is enough
         listed, found, closed = walk_all(
-            rows, counting, wanted, users, users, np.int64(0), waiting, at, lanes, choice, totals, listed, found
+            rows, counting, wanted, users, users, np.int64(0), fresh, at, lanes, choice, totals, listed, found
         )
         closed_user |= closed
+        if fresh < waiting:
+            listed, found = settle_twins(
+                alike, before, kinds, block, users, fresh, waiting, choice, listed, start, found
+            )
         if counting.whole:
             for k in range(waiting):
                 if choice[users[k]] == PUT_OFF:
                     put_off[broken] = users[k]
                     broken += 1
+    add_twins(rows, counting, wanted.buckets, alike, kinds, choice, listed, totals)
     return Found(totals, listed[:found], put_off[:broken], opened, closed_user, seen, True)
 
 
@@ -1077,8 +1225,13 @@ def exact(rows, value_scale, cost_scale, listed, user, edge):
 @inner
 def nth_element(edges, order, first, nth, last):
     """order[first:last] so that the edge at `nth` stands in its sorted place, steeper ones before it."""
+    turn = 0.0
     while last - first > 1:
-        a, b, c = order[first], order[(first + last) // 2], order[last - 1]
+        # No pattern of the list meets these three places time and again.
+        turn = (turn + 0.6180339887498949) % 1.0
+        size = last - first
+        a, b = order[first + np.int64(turn * size)], order[first + np.int64((turn * 7 % 1.0) * size)]
+        c = order[first + np.int64((turn * 31 % 1.0) * size)]
         if steeper(edges[b], edges[a]):
             a, b = b, a
         if steeper(edges[c], edges[b]):
@@ -1271,7 +1424,7 @@ def slope_at(curve, k):
 
 @jit
 def sample_size(users):
-    return max(LEAST_SAMPLE, min(users // 8, max(SAMPLE, min(MOST_SAMPLE, users // 128))))
+    return max(LEAST_SAMPLE, min(users // 8, SAMPLE))
 
 
 @inner
@@ -1328,7 +1481,7 @@ def guess_from(rows, survey):
     if survey.known or rows.kind.digits != 24 or rows.users <= IN_CACHE:  # a double's digits leave no room for a guess
         return nothing
     seen = nothing_seen(rows.kind)
-    for user in spread(min(1024, rows.users // 8), rows.users):
+    for user in spread(512, rows.users):
         see(rows, np.int64(user), np.int64(user) + 1, seen)
     few = survey_of(rows, seen)
     guess = np.zeros(2, rows.value.dtype)
@@ -1494,6 +1647,42 @@ def finish(rows, counting, survey, totals, listed, buckets, low_end, high_end, b
 
 
 @jit
+def tied(rows, counting, listed, begin, end, buckets, bucket):
+    """Whether all of listed[begin:end] that are in a bucket have one slope: one of them, and their sums by users in
+    chunks [chunks, 5]."""
+    sums, like, edge = np.zeros(5 * (rows.users // CHUNK + 1), np.int64), np.zeros(1, EDGE), np.zeros(1, EDGE)
+    found = False
+    for k in range(begin, end):
+        if bucket_of(buckets, listed[k].slope) != bucket:
+            continue
+        e, one = edge[0], like[0]
+        exact(rows, counting.value, counting.cost, listed[k], np.int64(listed[k].user), e)
+        if not found:
+            one.slope, one.value, one.cost, found = e.slope, e.value, e.cost, True
+        if compare_slopes(e.slope, e.value, e.cost, one.slope, one.value, one.cost) != 0:
+            return False, like, sums
+        at = 5 * (e.user // CHUNK)
+        add_wide(sums, at, e.value, e.cost)
+        sums[at + 4] += 1
+    return True, like[: np.int64(found)], sums
+
+
+@jit
+def without_tied(listed, buckets, bucket, first, last, choice):
+    """Buys what is above a bucket, and of its own edges those of chunks before `first`; those from `last` on are left
+    out. Returns the others."""
+    out, kept = np.empty(len(listed), LISTED), 0
+    for k in range(len(listed)):
+        b, chunk = bucket_of(buckets, listed[k].slope), listed[k].user // CHUNK
+        if b > bucket or (b == bucket and chunk < first):
+            choice[listed[k].user] = listed[k].stop
+        elif b < bucket or chunk < last:
+            out[kept] = listed[k]
+            kept += 1
+    return out[:kept]
+
+
+@jit
 def add(totals, more):
     for k in range(len(totals)):
         totals[k] += more[k]
@@ -1576,7 +1765,11 @@ def solve(rows, asked, fill, warm_start, survey, choice, out, b, threads):
         if threads is None:
             found = pass_over(rows, counting, wanted, everybody, ends, guess, none, users, choice)
         else:
-            found = threads.pass_over(rows, counting, wanted, everybody, ends, guess, choice)
+            # What a part of the users has been wrong about before, no part shall narrow.
+            money = asked if tries == 0 else np.nan
+            found, wanted, low, high = threads.pass_over(
+                rows, counting, wanted, everybody, ends, guess, choice, low, high, money, max(spare, 1.0)
+            )
         out.rows_read[b] += users
         out.sweeps[b] += 1
         out.active[b] = found.open
@@ -1625,6 +1818,8 @@ def solve(rows, asked, fill, warm_start, survey, choice, out, b, threads):
             outer_high, anchor, spend_there = min(outer_high, low), low, money_low
         else:
             outer_low, outer_high = max(outer_low, low), min(outer_high, high)
+            if threads is not None:
+                listed = threads.buy_ties(rows, true, found.totals, listed, wanted.buckets, budget, fill, choice)
             if finish(
                 rows, counting, survey, found.totals, listed, wanted.buckets, low, high, budget, fill, choice, out, b
             ):
@@ -1639,9 +1834,9 @@ def solve(rows, asked, fill, warm_start, survey, choice, out, b, threads):
 
 
 @jit
-def solve_several(all_rows, batch, begin, end, start, stop, budget, warm_start, survey, fill, out):
-    """The problems begin, ..., end − 1."""
-    for b in range(begin, end):
+def solve_several(all_rows, batch, which, start, stop, budget, warm_start, survey, fill, out):
+    """The problems named, one after the other."""
+    for b in which:
         rows = Instance(
             all_rows.value,
             all_rows.cost,
