@@ -34,8 +34,6 @@ constexpr std::int64_t kFewest = 64;      // users, though they take more
 
 constexpr std::int64_t kPart = 8192;  // rows that the first rounds look at
 constexpr int kWidest = 21;           // powers of two to each side, where nothing is known
-constexpr double kNear = 1.5;         // how far a guess may be off
-constexpr double kNearAll = 8;        // and one that everybody is asked about: it need not be a good one
 constexpr int kRounds = 8;
 
 // Multipliers from low to high, in equal ratios.
@@ -188,14 +186,13 @@ bool Sample<T>::narrow(const Wanted& wanted, std::int64_t rows, bool wide, Guess
 
 template <class T>
 Guess Sample<T>::bracket(const Search& search, double budget, double spent, double deviations, double spare,
-                         double near) const {
+                         double near, double reach) const {
   Wanted wanted{budget * share_, deviations, spare};
   if (search.anchored) {  // the truth is known at one place: the sample has to bridge only the way from there
     double anchor[kProbes];
     std::fill_n(anchor, kProbes, search.anchor);
     wanted.target += probe(anchor, rows_).spend[0] - spent * share_;
   }
-  const double reach = share_ < 1 || rows_ <= kPart ? kNear : kNearAll;
   Guess guess{{near / reach, near * reach}};
   Bracket& range = guess.range;
   if (!(near > 0 && std::isfinite(near) && narrow(wanted, part_, false, guess))) {

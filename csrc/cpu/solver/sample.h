@@ -40,8 +40,9 @@ class Sample {
 
   // A bracket that should hold the multiplier at which all users together spend `budget`, and below it `spare` edges
   // of theirs. `deviations`: how many standard errors to each side; `spent`: the money spent at search.anchor; `near`:
-  // a guess, or NaN. {0, ∞} if there is no such bracket.
-  Guess bracket(const Search& search, double budget, double spent, double deviations, double spare, double near) const;
+  // a guess, or NaN, off by a factor of `reach` at the most. {0, ∞} if there is no such bracket.
+  Guess bracket(const Search& search, double budget, double spent, double deviations, double spare, double near,
+                double reach = 1.5) const;
 
  private:
   void choose_size(std::int64_t size, std::int64_t users);

@@ -14,6 +14,8 @@ constexpr std::int64_t kAll = 2048;    // so few users are a sample all together
 constexpr std::int64_t kDirect = 256;  // so few users are all walked
 constexpr std::int64_t kWarm = 16384;  // among fewer users, a bracket a 64th wide may leave too few edges for `fill`
 constexpr std::int64_t kAskAll = 65536;
+constexpr double kNear = 1.5;     // how far a good guess of λ* may be off
+constexpr double kNearVague = 8;  // and a sample's where it says little
 constexpr std::int64_t kPartsAtOnce = 16;
 constexpr int kTries = 16;  // brackets; then everybody is walked
 
@@ -199,17 +201,18 @@ double Solver<T>::spare() const {
 template <class T>
 Bracket Solver<T>::propose(double warm_start) {
   if (is_warm(warm_start, instance_.users)) return {warm_start * (1 - 1.0 / 64), warm_start * (1 + 1.0 / 64)};
-  const auto read_off = [&](const Sample<T>& rows, double near) {
+  const auto read_off = [&](const Sample<T>& rows, double near, double reach) {
     return rows.bracket(search_, budget_asked_, scales_.cost.nearest(search_.spend_at_anchor), deviations_, spare(),
-                        near);
+                        near, reach);
   };
-  Guess guess = read_off(sample(), std::isnan(warm_start) ? memory_.near : warm_start);
-  // Where few users hold most of the money a sample says little: everybody is asked instead.
+  Guess guess = read_off(sample(), std::isnan(warm_start) ? memory_.near : warm_start, kNear);
+  // Where few users hold most of the money, or some cost is far beyond the sample's, that says little: everybody is
+  // asked instead.
   const bool vague = guess.open > 1.0 / 8 && guess.doubt > 0.08;
-  if ((vague || tries_ > 1) && instance_.users >= kAskAll && lies_side_by_side(instance_)) {
+  if ((vague || surprised_ || tries_ > 1) && instance_.users >= kAskAll && lies_side_by_side(instance_)) {
     if (guessing_) survey_now();
     const double near = std::sqrt(guess.range.low * guess.range.high);
-    guess = read_off(Sample<T>(instance_, instance_.users, threads_), near);
+    guess = read_off(Sample<T>(instance_, instance_.users, threads_), near, vague ? kNearVague : kNear);
     out_.rows_read += instance_.users;
     asked_all_ = true;
   }
@@ -261,6 +264,7 @@ bool Solver<T>::complete(const PassJob<T>& job, PassResult& out) {
     guessing_ = false;
     if (!out.usable) {
       survey_now();
+      surprised_ = survey_.largest.cost > guess_.cost;
       return false;
     }
     know({out.largest, costs_rounded(instance_, out.largest, threads_)});

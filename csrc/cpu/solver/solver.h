@@ -71,7 +71,7 @@ class Solver {
   double budget_asked_;
   Survey survey_;
   Largest guess_;
-  bool guessing_ = false, asked_all_ = false;
+  bool guessing_ = false, surprised_ = false, asked_all_ = false;
   // The plan is defined in units of `scales_`. A pass may count in coarser ones.
   Scales scales_, counting_;
   bool whole_ = false;
