@@ -116,9 +116,11 @@ def _bias(log: Log, head: int, arm: int) -> str:
 
 
 def _spending(truth: KnownTruth) -> str:
-    said = [f"{title(log).lower()}: {spending(log, truth)}" for log in truth.logs]
+    said = [f"with {title(log).lower()} {spending(log, truth)}" for log in truth.logs]
     warned = sorted({f"{m.name}: {w}" for log in truth.logs for m in log.methods for w in m.warnings})
-    text = paragraph(f"True spend less the budget, over methods and budgets: {'; '.join(said)}.", css="note")
+    text = paragraph(
+        f"True spend less the budget, from least to most over methods and budgets: {'; '.join(said)}.", css="note"
+    )
     return text + "".join(paragraph(f"Training warned: {w}", css="note") for w in warned)
 
 
