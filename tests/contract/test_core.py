@@ -136,12 +136,14 @@ def test_what_is_dropped_between_meetings_is_no_better():
 
 @pytest.mark.parametrize("name", SEARCHES)
 def test_a_plan_better_by_one_step_is_not_dropped(name):
-    """Fours without loss fill 44 of 47; a three at a loss of two brings one unit more, all that the gap leaves room for."""
-    cost = np.array([[0, 4], [0, 8], [0, 16], [0, 32], [0, 3]])
-    value = cost - np.array([[0, 0]] * 4 + [[0, 2]])
-    options = Options(value, cost, (cost - value).astype(float), np.ones(5, np.int64))
-    found = search(name)(options, 47, 47, 1.0, 1.0, 40.0)
-    assert found.value == found.bound == 45
+    """Fours without loss fill 800 of 803; a three at a loss of two brings one unit more: all that the gap has room for."""
+    fours = 4 << np.arange(8)  # as many as the first look begins with, which hence does not see the three
+    cost = np.column_stack([np.zeros(9, np.int64), np.append(fours, 3)])
+    loss = np.zeros((9, 2))
+    loss[8, 1] = 2
+    options = Options(cost - loss.astype(np.int64), cost, loss, np.ones(9, np.int64))
+    found = search(name)(options, 803, 803, 1.0, 1.0, 40.0)
+    assert found.value == found.bound == 801
 
 
 @needs_cpp
