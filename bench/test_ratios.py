@@ -158,6 +158,29 @@ def test_hard_data(benchmark, million, backend, kind):
     record(benchmark, f"{backend}: {kind} ÷ ordinary data", ours / ordinary, "3", detail)
 
 
+@pytest.mark.parametrize("large", [MILLION, instances.Size(1_000_000, 5, "float32")], ids=str)
+def test_proven(benchmark, large):
+    """A proof with its plain solve, over the plain solve; the numba backend's is recorded beside the first's."""
+    value, cost, budget = instances.campaign(large)
+    gaps = []
+    for backend in FAST:
+        plan = bf.solve_mckp(value, cost, budget, integrality="proven", backend=backend)
+        spend = cost[np.arange(len(cost)), plan.choice].sum(dtype=np.float64)
+        assert plan.status is bf.Status.SOLVED and spend <= budget * (1 + 1e-12)
+        gaps.append(plan.gap)
+    times = turns(
+        *(
+            lambda options=options: bf.solve_mckp(value, cost, budget, **options)
+            for backend in FAST
+            for options in ({"backend": backend}, {"backend": backend, "integrality": "proven"})
+        ),
+        rounds=15,
+    )
+    ratios = {backend: times[2 * k + 1] / times[2 * k] for k, backend in enumerate(FAST)}
+    detail = ", ".join(f"{name} {ratio:.2f}" for name, ratio in ratios.items()) + f"; gap {max(gaps):.0e}"
+    record(benchmark, f"{large}: proven ÷ plain", ratios[FAST[0]], "3", detail)
+
+
 @pytest.mark.parametrize("backend", FAST)
 def test_memory(benchmark, backend):
     """Resident memory at its highest during a solve, beyond what was there before and the plan, over the inputs."""

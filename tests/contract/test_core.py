@@ -22,6 +22,10 @@ def search(name: str):
     return _core.solve if name == "python" else native.core
 
 
+def available() -> list[str]:
+    return ["cpp", "python"] if "cpp" in bf.backends.available() else ["python"]
+
+
 def core(rng: np.random.Generator, rows: int, most: int, digits: int, alike: bool) -> tuple[Options, tuple]:
     """Losses as a price makes them, and the price; numbers up to 2^digits, zeros and ties among them."""
     value, cost = (rng.integers(-(2**digits), 2**digits, (rows, most), endpoint=True) for _ in range(2))
@@ -109,6 +113,37 @@ def test_enumeration(name):
         assert found.bound <= optimum(options, room + 3)
         proven += 1
     assert proven > 200
+
+
+def test_what_is_dropped_between_meetings_is_no_better():
+    """Cores of many meetings, whose best plan is often a unit or two better than the first one met."""
+    improved = 0
+    rng = np.random.default_rng(5)
+    for _ in range(40):
+        options, (_, price) = core(rng, 24, 3, 6, False)
+        room = int(rng.integers(0, 400))
+        gap = lp_gap(options, room, price)
+        expected = optimum(options, room)
+        first = _core.solve(options, room, room, price, 1.0, gap, deadline=0.0).value
+        for name in available():
+            found = search(name)(options, room, room, price, 1.0, gap)
+            assert found.value == found.bound == expected
+            value, cost = totals(options, found.taken)
+            assert value == expected and cost <= room
+        improved += first is not None and first < expected
+    assert improved > 10
+
+
+@pytest.mark.parametrize("name", SEARCHES)
+def test_a_plan_better_by_one_step_is_not_dropped(name):
+    """Fours without loss fill 800 of 803; a three at a loss of two brings one unit more: all that the gap has room for."""
+    fours = 4 << np.arange(8)  # as many as the first look begins with, which hence does not see the three
+    cost = np.column_stack([np.zeros(9, np.int64), np.append(fours, 3)])
+    loss = np.zeros((9, 2))
+    loss[8, 1] = 2
+    options = Options(cost - loss.astype(np.int64), cost, loss, np.ones(9, np.int64))
+    found = search(name)(options, 803, 803, 1.0, 1.0, 40.0)
+    assert found.value == found.bound == 801
 
 
 @needs_cpp
