@@ -331,7 +331,7 @@ def mckp(problems: Problems, *, fill: bool, warm_start: np.ndarray | None = None
         )
 
     for_chunks(len(which), 1, threads, several)
-    for b in np.flatnonzero(~side_by_side):
+    for b in np.flatnonzero(~side_by_side).tolist():
         choice = out.choice_of(problems, b)
         one = _problem(rows, batch, problems, b)
         # The compiled function's own source, run by Python: its loops are kernels, and these find many threads.
