@@ -50,7 +50,7 @@ def test_the_certificate(backend, case):
     total, spent = exact.totals(population, plan.choice)
     assert spent <= Fraction(budget)
     # rounded up to the unit on the way in: values by a unit each, costs at the price of money
-    slack = (len(x.value) + 1) * (v_unit + Fraction(plan.multiplier) * c_unit)
+    slack = (len(x.value) + 2) * (v_unit + Fraction(plan.multiplier) * c_unit)
     lp = exact.lp_optimum(population, budget)
     assert lp - slack <= Fraction(plan.dual_bound)
     assert plan.dual_bound <= np.nextafter(float(lp + slack), np.inf)
