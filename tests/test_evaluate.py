@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from bidfcl_fast import cli, evaluate
-from bidfcl_fast.evaluate import claims, jobs, recipes, repeatability, store, worker
+from bidfcl_fast.evaluate import claims, jobs, recipes, repeatability, simulated, store, worker
 from bidfcl_fast.evaluate.statistics import Cells, paired, t_quantile
 
 pytest.importorskip("torch")
@@ -68,6 +68,19 @@ def test_jobs_are_whole_worlds_first_and_all_families_come():
     assert set(recipes.SIMPLE) | {recipes.BASELINE, recipes.EQUAL_COST, recipes.RECOMMENDED} <= headline
     again = jobs.jobs(evaluate.size("default"))[5]
     assert again.key == everything[5].key
+
+
+def test_means_of_several_fits_share_their_members():
+    """What the members give, fitted one by one, is what `Ensemble` gives; and a mean of three fits two again no more."""
+    data = {"n_rct": 150, "n_obs": 200, "n_test": 100, "seed": 3}
+    member = {"name": "tsm-sl", "options": {"epochs": 1, "hidden": [4]}}
+    simulated._fitted.cache_clear()
+    two, three = (simulated._fitted(json.dumps({"ensemble": [member] * k}), json.dumps(data), 5) for k in (2, 3))
+    made = simulated.simulate(**data)
+    whole = recipes.build({"ensemble": [member] * 3}).fit(rct=made.rct, obs=made.obs, seed=5, progress=False)
+    np.testing.assert_array_equal(whole.predict(made.test.x), (three.value, three.cost))
+    assert three.seconds > two.seconds > 0
+    assert simulated._fitted.cache_info().misses == 5  # two means and three members
 
 
 def test_every_recipe_is_one_that_methods_can_make():

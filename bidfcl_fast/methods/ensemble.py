@@ -15,10 +15,14 @@ from .base import Method
 Array = NDArray[Any]
 
 
+# From one member's seed to the next: members of one kind differ, and share no start with other runs nearby.
+SEED_STEP = 1000
+
+
 class Ensemble(Learner):
     """Averages fitted methods; `fit` fits each of them (a member that is fitted already is fitted again).
 
-    Member k gets the seed `seed` + 1000·k, so that members of one kind differ and share no start with other runs nearby.
+    Member k gets the seed `seed` + 1000·k.
 
     Parameters
     ----------
@@ -39,7 +43,7 @@ class Ensemble(Learner):
         step = job.expect(len(self.methods))
         for k, method in enumerate(self.methods):
             method.fit(
-                rct=job.rct, obs=job.obs, val=job.val, budget=job.budgets, seed=job.seed + 1000 * k, progress=False
+                rct=job.rct, obs=job.obs, val=job.val, budget=job.budgets, seed=job.seed + SEED_STEP * k, progress=False
             )
             step()
 
