@@ -33,8 +33,8 @@ demo: build  ## the main job end to end; the report is written to demo/
 experiments: build  ## every method on simulated worlds and real trials, about an hour; goes on where it was stopped
 	$(BIN)/bidfcl evaluate --output experiments $(EXPERIMENTS_ARGS)
 
-test: build  ## all tests
-	$(BIN)/python -m pytest $(TEST_ARGS)
+test: build  ## all tests, two at a time (a plain `pytest` runs them one by one)
+	$(BIN)/python -m pytest -n 2 --dist loadgroup $(TEST_ARGS)
 
 build: $(STAMP)  ## .venv with the package (editable), all its extras and the tools; again when the C++ changes
 
