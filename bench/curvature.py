@@ -22,15 +22,25 @@ from typing import Any
 
 import report
 import torch
-from peers import betty_cg, torchopt_cg
-from run import HERE, cores, cpu, versions
-from torch import Tensor, nn
+from run import HERE, PACKAGES
 
 import bidfcl_fast as bf
+from bidfcl_fast import machine
+from bidfcl_fast.bench.curvature import (
+    MOST,
+    RTOL,
+    SAMPLE,
+    SIZES,
+    TORCHOPT,
+    Problem,
+    flat,
+    hypergradients,
+    products,
+)
+from bidfcl_fast.bench.peers import torchopt_cg
 from bidfcl_fast.bilevel import implicit_hypergradient
 from bidfcl_fast.linalg import (
     GaussNewtonOperator,
-    HessianOperator,
     JacobiPreconditioner,
     LinearOperator,
     MLPCurvature,
@@ -41,188 +51,7 @@ from bidfcl_fast.linalg import (
 
 warnings.filterwarnings("ignore", category=DeprecationWarning)
 
-SIZES = [((12, 64, 32, 32, 4), 8192), ((192, 128, 64, 32, 10), 8192), ((12, 64, 32, 32, 4), 512)]
-RTOL, MOST = 1e-3, 500
 OUTER = 10
-SAMPLE = 512
-GRADIENT = "one plain gradient"
-
-
-class Problem:
-    """A target trained on labels that a bridge mixes, as in the lower level of Bi-DFCL; an upper loss on other rows."""
-
-    def __init__(self, sizes: tuple[int, ...], rows: int, activation: type[nn.Module] = nn.ReLU) -> None:
-        torch.manual_seed(0)
-        parts: list[nn.Module] = []
-        for k, (i, o) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
-            parts += [nn.Linear(i, o)] + [activation()] * (k < len(sizes) - 2)
-        self.target = nn.Sequential(*parts)
-        self.bridge = nn.Sequential(nn.Linear(sizes[0], 16), nn.Tanh(), nn.Linear(16, sizes[-1]))
-        self.x, self.up_x = torch.randn(rows, sizes[0]), torch.randn(rows, sizes[0])
-        truth = torch.randn(sizes[0], sizes[-1]) / sizes[0] ** 0.5
-        self.first = torch.sin(self.x @ truth) + 0.1 * torch.randn(rows, sizes[-1])
-        self.second = self.x @ truth + 0.1 * torch.randn(rows, sizes[-1])
-        self.up_y = torch.randn(rows, sizes[-1])
-        optimiser = torch.optim.Adam(self.target.parameters(), 2e-3)
-        for _ in range(150):
-            optimiser.zero_grad()
-            self.lower_loss(self.target(self.x)).backward()
-            optimiser.step()
-        self.bridge.zero_grad()
-        self.parameters = list(self.target.parameters())
-
-    def labels(self) -> Tensor:
-        gate = torch.sigmoid(self.bridge(self.x))
-        return gate * self.first + (1 - gate) * self.second
-
-    def lower_loss(self, out: Tensor) -> Tensor:
-        return ((self.labels() - out) ** 2).sum(1).mean()
-
-    def upper_loss(self, target: nn.Module) -> Tensor:
-        return (torch.softmax(target(self.up_x), 1) * self.up_y).sum(1).mean()
-
-    def shaped(self, flat: Tensor) -> list[Tensor]:
-        parts = flat.split([p.numel() for p in self.parameters])
-        return [part.view(p.shape) for part, p in zip(parts, self.parameters, strict=True)]
-
-
-def flat(tensors: Any) -> Tensor:
-    return torch.cat([t.detach().reshape(-1) for t in tensors])
-
-
-def take_turns(contenders: dict[str, Callable[[], Any]], rounds: int, inner: int = 1) -> dict[str, list[float]]:
-    """Seconds of every contender in every round, a mean of `inner` calls in a row.
-
-    Calls in a row, after one that is not timed, because that is how conjugate gradient makes them; and because an
-    OpenMP pool goes on spinning on the other cores for a while after its last call.
-    """
-    for call in contenders.values():
-        call()
-    out: dict[str, list[float]] = {name: [] for name in contenders}
-    for _ in range(rounds):
-        for name, call in contenders.items():
-            if inner > 1:
-                call()
-            start = time.perf_counter()
-            for _ in range(inner):
-                call()
-            out[name].append((time.perf_counter() - start) / inner)
-    return out
-
-
-def summarise(times: dict[str, list[float]], base: str) -> list[dict[str, Any]]:
-    def kept(x: float) -> float:
-        return float(f"{x:.4g}")
-
-    return [
-        {
-            "contender": name,
-            "median_s": kept(statistics.median(seconds)),
-            "best_s": kept(min(seconds)),
-            "ratio": kept(statistics.median(b / s for b, s in zip(times[base], seconds, strict=True))),
-            **(
-                {"gradients": kept(statistics.median(s / b for b, s in zip(times[GRADIENT], seconds, strict=True)))}
-                if GRADIENT in times
-                else {}
-            ),
-        }
-        for name, seconds in times.items()
-    ]
-
-
-def products(problem: Problem, rounds: int, inner: int) -> list[dict[str, Any]]:
-    """One product each; `ratio` is kept-graph autograd over the contender."""
-    x, y = problem.x, problem.labels().detach()
-    kept = HessianOperator(problem.target, lambda net: ((net(x) - y) ** 2).sum(1).mean())
-    rough = GaussNewtonOperator(problem.target, x, lambda out: ((out - y) ** 2).sum(1).mean())
-    v = torch.randn(1, kept.size)
-    shaped = problem.shaped(v[0])
-
-    def gradient() -> Any:
-        return torch.autograd.grad(((problem.target(x) - y) ** 2).sum(1).mean(), problem.parameters)
-
-    contenders: dict[str, Callable[[], Any]] = {
-        "kept-graph autograd, exact": lambda: torch.autograd.grad(
-            kept._gradients, problem.parameters, shaped, retain_graph=True
-        ),
-        "kept-graph autograd, Gauss-Newton": lambda: rough._apply(v),
-        GRADIENT: gradient,
-    }
-    for backend in bf.backends.available():
-        for kind, judge in (("hessian", kept), ("gauss_newton", rough)):
-            ours = MLPCurvature(problem.target, x, kind=kind, targets=y, backend=backend)
-            expected = judge._apply(v)
-            assert float((ours._apply(v) - expected).norm() / expected.norm()) < 1e-4
-            short = "exact" if kind == "hessian" else "Gauss-Newton"
-            contenders[f"bidfcl_fast, {backend}, {short}"] = lambda ours=ours: ours._apply(v)
-            contenders[f"bidfcl_fast, {backend}, {short}, linearised anew"] = ours.refresh
-    return summarise(take_turns(contenders, rounds, inner), "kept-graph autograd, exact")
-
-
-def hypergradients(problem: Problem, rounds: int) -> list[dict[str, Any]]:
-    """Whole hypergradients of one damped system each, from nothing; `ratio` is TorchOpt over the contender."""
-    x = problem.x
-    inputs = (problem.target, problem.bridge, problem.lower_loss, problem.upper_loss, x)
-    bridge = list(problem.bridge.parameters())
-    out = []
-    for kind in ("gauss_newton", "hessian"):
-        labels = problem.labels().detach()
-        ours = MLPCurvature(problem.target, x, kind=kind, targets=labels)
-        damping = 0.5 * float(MLPCurvature(problem.target, x).diagonal().mean())
-        slope = torch.autograd.grad(problem.upper_loss(problem.target), problem.parameters)
-        while conjugate_gradient(ours, flat(slope), damping=damping, rtol=RTOL, max_steps=MOST).status:
-            damping *= 2  # the exact Hessian needs more to be positive definite
-
-        def fused(ours: MLPCurvature = ours, damping: float = damping, sampled: bool = False) -> Any:
-            ours.refresh(targets=problem.labels().detach() if ours.kind == "hessian" else None)
-            kept = SamplePreconditioner(ours.sample(SAMPLE), damping) if sampled else None
-            found = implicit_hypergradient(
-                *inputs, curvature=ours, damping=damping, rtol=RTOL, max_steps=MOST, preconditioner=kept
-            )
-            return found, kept.products if kept else 0
-
-        def graph() -> tuple[list[Tensor], list[Tensor]]:
-            slope = torch.autograd.grad(problem.upper_loss(problem.target), problem.parameters)
-            loss = problem.lower_loss(problem.target(x))
-            return list(slope), list(torch.autograd.grad(loss, problem.parameters, create_graph=True))
-
-        def torchopt(kind: str = kind, damping: float = damping) -> tuple[Tensor, Tensor]:
-            slope, kept = graph()
-
-            def exact(v: Any) -> Any:
-                return torch.autograd.grad(kept, problem.parameters, v, retain_graph=True)
-
-            rough = GaussNewtonOperator(problem.target, x, problem.lower_loss) if kind == "gauss_newton" else None
-            product = exact if rough is None else lambda v: problem.shaped(rough._apply(flat(v)[None])[0])
-            v = torchopt_cg.solve(product, slope, damping, RTOL, MOST)
-            return flat(torch.autograd.grad(kept, bridge, [-t for t in v])), flat(v)
-
-        (first, _), (theirs, v) = fused(), torchopt()
-        rhs = flat(graph()[0])
-        steps = {"TorchOpt's conjugate gradient": "", "bidfcl_fast": first.solve.steps}
-        residual = float((rhs - ours @ v - damping * v).norm() / rhs.norm())
-        assert first.solve.status == 0 and residual < 1.1 * RTOL, (kind, first.solve.sentence, residual)
-        assert torch.nn.functional.cosine_similarity(first.gradient, theirs, dim=0) > 0.99
-
-        def betty(damping: float = damping, steps: int = first.solve.steps) -> Tensor:
-            slope, _ = graph()
-            loss = lambda: problem.lower_loss(problem.target(x))  # noqa: E731
-            return flat(betty_cg.hypergradient(loss, problem.parameters, bridge, slope, damping, steps))
-
-        contenders: dict[str, Callable[[], Any]] = {"TorchOpt's conjugate gradient": torchopt, "bidfcl_fast": fused}
-        if len(x) >= 8 * SAMPLE:
-            sampled = f"bidfcl_fast, a sample of {SAMPLE} rows as preconditioner"
-            found, inner = fused(sampled=True)
-            assert found.solve.status == 0
-            assert torch.nn.functional.cosine_similarity(found.gradient, theirs, dim=0) > 0.99
-            contenders[sampled] = lambda fused=fused: fused(sampled=True)
-            steps[sampled] = f"{found.solve.steps}, and {inner} of the sample"
-        if kind == "hessian":
-            contenders["Betty's, as many steps"] = betty
-            steps["Betty's, as many steps"] = first.solve.steps
-        for entry in summarise(take_turns(contenders, rounds), "TorchOpt's conjugate gradient"):
-            out.append(entry | {"system": kind, "steps": steps[entry["contender"]], "damping": float(f"{damping:.3g}")})
-    return out
 
 
 def outer_steps(problem: Problem, count: int) -> list[dict[str, Any]]:
@@ -244,7 +73,7 @@ def outer_steps(problem: Problem, count: int) -> list[dict[str, Any]]:
                 )
             slope = flat(torch.autograd.grad(problem.upper_loss(problem.target), problem.parameters))
             begin = time.perf_counter()
-            if name == "TorchOpt's conjugate gradient":
+            if name == TORCHOPT:
                 rough = GaussNewtonOperator(problem.target, x, problem.lower_loss)
                 torchopt_cg.solve(
                     lambda v, rough=rough: problem.shaped(rough._apply(flat(v)[None])[0]),
@@ -285,7 +114,7 @@ def outer_steps(problem: Problem, count: int) -> list[dict[str, Any]]:
         }
 
     names = [
-        "TorchOpt's conjugate gradient",
+        TORCHOPT,
         "cold",
         "cold, Jacobi",
         "warm start",
@@ -407,10 +236,10 @@ def piece(name: str, quick: bool) -> Any:
     if name == "memory":
         torch.set_num_threads(1)
         return memory(Problem(*SIZES[-1]), *((500, 50) if quick else (10_000, 1000)))
-    torch.set_num_threads(cores())
+    torch.set_num_threads(machine.cores())
     table, _, which = name.partition("-")
     sizes, rows = SIZES[int(which)]
-    before = os.getloadavg()[0]
+    before = machine.load()
     rounds, inner = (3, 5) if quick else (15, 30) if rows < 1000 else (9, 5)
     return {"load": before, "table": TABLES[table](Problem(sizes, rows), rounds, inner)}
 
@@ -447,9 +276,9 @@ def main() -> None:
         results.append(entry)
     run = {
         "date": datetime.date.today().isoformat(),
-        "machine": {"cpu": cpu(), "cores": cores()},
+        "machine": {"cpu": machine.processor(), "cores": machine.cores()},
         "load": [loads[0], loads[-1]],
-        "versions": versions(),
+        "versions": machine.versions(PACKAGES),
         "backends": {name: text for name, text in bf.backends.describe().items() if name != "reference"},
         "results": results,
         "memory": get("memory"),
@@ -459,7 +288,7 @@ def main() -> None:
     if args.quick:
         return
     args.results.mkdir(parents=True, exist_ok=True)
-    name = re.sub(r"[^a-z0-9]+", "-", f"curvature {cpu()} {cores()} cores".lower()).strip("-")
+    name = re.sub(r"[^a-z0-9]+", "-", f"curvature {machine.processor()} {machine.cores()} cores".lower()).strip("-")
     (args.results / f"{name}-{run['date']}.json").write_text(json.dumps(run, indent=1) + "\n", encoding="utf-8")
     (args.results / "curvature.md").write_text(text, encoding="utf-8")
     picture(run["memory"], args.picture)

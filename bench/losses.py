@@ -9,9 +9,6 @@ from __future__ import annotations
 import argparse
 import datetime
 import json
-import os
-import statistics
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,117 +19,12 @@ import run
 import torch
 
 import bidfcl_fast as bf
-from bidfcl_fast import losses
+from bidfcl_fast import losses, machine
 from bidfcl_fast.backends import reference
+from bidfcl_fast.bench.losses import MULTIPLIER, Case, measure
+from bidfcl_fast.bench.timing import medians
 
 HERE = Path(__file__).resolve().parent
-MULTIPLIER, TEMPERATURE = 0.5, 0.3
-
-
-class Case:
-    """A conversion-like trial; `share` of the rows have an outcome."""
-
-    def __init__(self, users: int, treatments: int, share: float = 1.0) -> None:
-        g = torch.Generator().manual_seed(0)
-        self.value = torch.rand(users, treatments, generator=g)
-        self.cost = torch.rand(users, treatments, generator=g)
-        self.treatment = torch.randint(treatments, (users,), generator=g)
-        self.outcome = torch.rand(users, generator=g) * (torch.rand(users, generator=g) < share)
-        self.weight = torch.full((users,), treatments / users)
-        self.inputs = [self.value.requires_grad_(), self.cost.requires_grad_()]
-
-    def ours(self, loss: Callable, **options: Any) -> Callable[[], torch.Tensor]:
-        labels = (self.treatment, self.outcome, self.weight, MULTIPLIER)
-        return lambda: loss(*self.inputs, *labels, temperature=TEMPERATURE, **options)
-
-    def plain(self) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
-        """The formula as one would write it."""
-        labels, received = self.weight * self.outcome, self.treatment[:, None]
-
-        def loss(value: torch.Tensor, cost: torch.Tensor) -> torch.Tensor:
-            policy = torch.softmax((value - MULTIPLIER * cost) / TEMPERATURE, 1)
-            return -(labels * policy.gather(1, received)[:, 0]).sum()
-
-        return loss
-
-    def backward(self, loss: Callable[[], torch.Tensor]) -> Callable[[], None]:
-        def call() -> None:
-            for x in self.inputs:
-                x.grad = None
-            loss().backward()
-
-        return call
-
-    def twice(self, loss: Callable[[], torch.Tensor]) -> Callable[[], Any]:
-        """Loss, gradient, and the Hessian times a vector."""
-        turns = [x.detach() for x in self.inputs]
-
-        def call() -> Any:
-            grads = torch.autograd.grad(loss(), self.inputs, create_graph=True)
-            return torch.autograd.grad(grads, self.inputs, turns)
-
-        return call
-
-    def copies(self) -> Callable[[], None]:
-        """The traffic floor: read value and cost, write two arrays of their size."""
-        sources = [x.detach() for x in self.inputs]
-        targets = [torch.empty_like(x) for x in sources]
-
-        def call() -> None:
-            for a, b in zip(targets, sources, strict=True):
-                a.copy_(b)
-
-        return call
-
-
-def same(case: Case, calls: dict[str, Callable[[], torch.Tensor]]) -> None:
-    found = {}
-    for name, call in calls.items():
-        case.backward(call)()
-        found[name] = [x.grad.clone() for x in case.inputs]
-    first = next(iter(found.values()))
-    for name, grads in found.items():
-        for a, b in zip(grads, first, strict=True):
-            assert torch.allclose(a, b, rtol=1e-3, atol=1e-5 * float(b.abs().max())), f"{name} disagrees"
-
-
-def medians(calls: dict[str, Callable[[], Any]], rounds: int, sweeps: int = 3) -> dict[str, float]:
-    """Each contender `rounds` times in a row, as in training, after one to warm up; all that `sweeps` times over."""
-    times: dict[str, list[float]] = {name: [] for name in calls}
-    for _ in range(sweeps):
-        for name, call in calls.items():
-            call()
-            for _ in range(rounds):
-                start = time.perf_counter()
-                call()
-                times[name].append(time.perf_counter() - start)
-    return {name: statistics.median(t) for name, t in times.items()}
-
-
-def losses_at(users: int, treatments: int, rounds: int) -> dict[str, float]:
-    case = Case(users, treatments)
-    plain = case.plain()
-    compiled = torch.compile(plain)
-    contenders = {
-        "ppl_loss, cpp": case.ours(losses.ppl_loss, backend="cpp"),
-        "eager torch": lambda: plain(*case.inputs),
-        "torch.compile": lambda: compiled(*case.inputs),
-        "ppl_loss, numba": case.ours(losses.ppl_loss, backend="numba"),
-    }
-    same(case, contenders)
-    calls = {"floor": case.copies()} | {name: case.backward(call) for name, call in contenders.items()}
-    calls["pifd_loss, cpp"] = case.backward(case.ours(losses.pifd_loss))
-    calls["pifd_loss exact, cpp"] = case.backward(case.ours(losses.pifd_loss, variant="exact"))
-    implicit = {"multiplier_grad": "implicit", "cost_outcome": case.outcome}
-    calls["ppl_loss implicit, cpp"] = case.backward(case.ours(losses.ppl_loss, **implicit))
-    sparse = Case(users, treatments, share=0.01)
-    calls["ppl_loss, cpp, 1 % with an outcome"] = sparse.backward(sparse.ours(losses.ppl_loss))
-    for name in ("pifd_loss", "pifd_loss exact"):
-        variant = "exact" if "exact" in name else "paper"
-        calls[f"{name}, numba"] = case.backward(case.ours(losses.pifd_loss, variant=variant, backend="numba"))
-    calls["twice: ppl_loss, cpp"] = case.twice(contenders["ppl_loss, cpp"])
-    calls["twice: eager torch"] = case.twice(contenders["eager torch"])
-    return medians(calls, rounds)
 
 
 def returns(users: int, treatments: int, rounds: int) -> dict[str, float]:
@@ -230,18 +122,18 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="20,000 users, few rounds; writes no results")
     args = parser.parse_args()
     users, rounds = (20_000, 1) if args.quick else (1_000_000, 3)
-    before = os.getloadavg()[0]
+    before = machine.load()
     record = {
         "date": datetime.date.today().isoformat(),
-        "machine": {"cpu": run.cpu(), "cores": run.cores()},
-        "versions": run.versions(),
-        "losses": {f"{users:,} users × {m} treatments": losses_at(users, m, rounds) for m in (10, 2)},
+        "machine": {"cpu": machine.processor(), "cores": machine.cores()},
+        "versions": machine.versions(run.PACKAGES),
+        "losses": {f"{users:,} users × {m} treatments": measure(users, m, rounds) for m in (10, 2)},
         "drp": returns(users, 10, rounds),
         "small": small_call(rounds),
         "eom_size": f"{users:,} users × 10 treatments",
         "eom": budgets(users, 10, rounds),
     }
-    record["load"] = [round(before, 2), round(os.getloadavg()[0], 2)]
+    record["load"] = [round(before, 2), round(machine.load(), 2)]
     text = markdown(record)
     print(text)
     if not args.quick:

@@ -8,9 +8,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import instances
-
 import bidfcl_fast as bf
+from bidfcl_fast.bench import instances
 
 
 def resident(name: str) -> int:

@@ -6,22 +6,19 @@ checked before it is timed.
 
 from __future__ import annotations
 
-import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import instances
-import judge
 import numpy as np
 import pytest
-import read_floor
-from peers import numba_bisection
 
 import bidfcl_fast as bf
+from bidfcl_fast.bench import instances, judge, read_floor
+from bidfcl_fast.bench.peers import numba_bisection
+from bidfcl_fast.bench.timing import medians
 
 HERE = Path(__file__).resolve().parent
 FAST = [name for name in bf.backends.available() if name != "reference"]
@@ -35,15 +32,7 @@ def million() -> tuple[np.ndarray, np.ndarray, float]:
 
 def turns(*calls: Callable[[], Any], rounds: int) -> list[float]:
     """Median seconds of each call; they take turns, so that a busy minute strikes all of them."""
-    times: list[list[float]] = [[] for _ in calls]
-    for call in calls:
-        call()
-    for _ in range(rounds):
-        for call, own in zip(calls, times, strict=True):
-            start = time.perf_counter()
-            call()
-            own.append(time.perf_counter() - start)
-    return [statistics.median(own) for own in times]
+    return list(medians({str(k): call for k, call in enumerate(calls)}, rounds).values())
 
 
 def record(benchmark: Any, question: str, ratio: float, target: str, detail: str = "") -> None:

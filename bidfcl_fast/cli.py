@@ -154,6 +154,25 @@ def _parser() -> argparse.ArgumentParser:
     hybrid.add_argument("--seed", type=_whole, default=0, help="of the split and the model (default: 0)")
     hybrid.add_argument("--json", action="store_true", help="print JSON instead of text")
 
+    bench = commands.add_parser(
+        "bench",
+        help="the comparison with peers, on this machine",
+        description="Times solver, losses and curvature beside what one would write or install instead, every answer checked "
+        "first; writes bench.html and bench.json. Under two minutes on an idle machine.",
+    )
+    bench.add_argument(
+        "--output", default="bench-results", metavar="DIR", help="folder for both (default: bench-results)"
+    )
+    bench.add_argument(
+        "--full", action="store_true", help="all sizes, more rounds, torch.compile: some fifteen minutes"
+    )
+    bench.add_argument("--part", nargs="+", choices=("solver", "losses", "curvature"), help="only these")
+    bench.add_argument(
+        "--users", type=_count, default=1_000_000, metavar="N", help="most rows of an instance (default: a million)"
+    )
+    bench.add_argument("--json", action="store_true", help="print the record instead of the tables")
+    bench.add_argument("--quiet", action="store_true", help="no tables and no progress line")
+
     info = commands.add_parser("info", help="versions, backends, and why one is absent")
     info.add_argument("--json", action="store_true", help="print JSON")
     return parser

@@ -29,6 +29,13 @@ def need(module: str, extra: str, what: str) -> Any:
         raise RuntimeError(f"{what} needs {name}: pip install 'bidfcl_fast[{extra}]'") from error
 
 
+def missing(module: str) -> bool:
+    """Whether a package is not installed; it is not imported."""
+    import importlib.util
+
+    return importlib.util.find_spec(module) is None
+
+
 def format_of(path: Path, allowed: tuple[str, ...] = ("parquet", "csv")) -> str:
     """What the ending of `path` says it is."""
     suffix = path.suffix.lower().lstrip(".")
@@ -48,6 +55,16 @@ def check_output(path: Path, *inputs: Path) -> None:
     for source in inputs:
         if path.resolve() == source.resolve() or (path.exists() and source.exists() and path.samefile(source)):
             raise ValueError(f"{path}: is also the input; choose another name for the output")
+
+
+def output_folder(path: Any, *, parents: bool = False) -> Path:
+    """The folder to write into, not yet made; refused, before any work is done, if it cannot be one."""
+    folder = Path(path)
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"{folder}: exists and is not a folder")
+    if not parents and not folder.parent.is_dir():
+        raise ValueError(f"{folder}: the folder {folder.parent} does not exist")
+    return folder
 
 
 @contextlib.contextmanager

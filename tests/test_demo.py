@@ -8,6 +8,7 @@ import io
 import json
 import re
 
+import browser
 import numpy as np
 import pytest
 
@@ -124,6 +125,13 @@ def test_the_page_is_whole_and_needs_nothing_else(small):
     said = [sentence for log in small.truth.logs for sentence in (*diagnosis(log), ranking(small.truth, log))]
     for sentence in (*words.verdict(small), *said):
         assert sentence in text
+
+
+@browser.needs_browser
+def test_the_page_in_a_browser(small, tmp_path):
+    page = tmp_path / "report.html"
+    page.write_text(report.page(small), encoding="utf-8")
+    browser.check(page, tmp_path, figures=5)
 
 
 def test_names_from_data_are_escaped(small):

@@ -11,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+import browser
 import numpy as np
 import pytest
 
@@ -161,6 +162,8 @@ def test_goes_on_after_a_kill_and_reports(tmp_path, capsys):
         and "<script" not in page
         and "src=" not in page
     )
+    if browser.CHROMIUM:
+        browser.check(tmp_path / "out" / "report.html", tmp_path, figures=page.count("<svg"))
     markdown = (tmp_path / "out" / "README.md").read_text()
     for name in re.findall(r"\]\(([^)]+)\)", markdown):
         assert "var(--" not in (tmp_path / "out" / name).read_text()

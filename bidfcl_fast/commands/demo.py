@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from pathlib import Path
 
 from .. import demo, report, tables
 
@@ -16,11 +15,7 @@ def run(args: argparse.Namespace) -> None:
     # Whatever is missing is said before the work, not after it.
     for module, extra in _NEEDS:
         tables.need(module, extra, "bidfcl demo")
-    folder = Path(args.output)
-    if folder.exists() and not folder.is_dir():
-        raise ValueError(f"{folder}: exists and is not a folder")
-    if not folder.parent.is_dir():
-        raise ValueError(f"{folder}: the folder {folder.parent} does not exist")
+    folder = tables.output_folder(args.output)
 
     done = demo.run(
         users=args.users,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from pathlib import Path
 
 from .. import evaluate, tables
 from ..evaluate import jobs as plan
@@ -19,9 +18,7 @@ def run(args: argparse.Namespace) -> None:
     wanted = plan.jobs(size, tuple(args.study or ()))
     if not wanted:
         raise ValueError("nothing to run: no job has that study and those recipes")
-    folder = Path(args.output)
-    if folder.exists() and not folder.is_dir():
-        raise ValueError(f"{folder}: exists and is not a folder")
+    folder = tables.output_folder(args.output, parents=True)
     folder.mkdir(parents=True, exist_ok=True)
     results = folder / "results"
     if not args.report_only:

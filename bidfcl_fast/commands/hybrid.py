@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-from pathlib import Path
 
 from .. import tables
 from ..data import hybrid, load_criteo, save_table
@@ -15,11 +14,7 @@ def run(args: argparse.Namespace) -> None:
     tables.need("torch", "torch", "bidfcl hybrid")
     from ..methods import create
 
-    folder = Path(args.output)
-    if folder.exists() and not folder.is_dir():
-        raise ValueError(f"{folder}: exists and is not a folder")
-    if not folder.parent.is_dir():
-        raise ValueError(f"{folder}: the folder {folder.parent} does not exist")
+    folder = tables.output_folder(args.output)
     table = load_criteo(args.input, rows=args.rows)
     model = create("tsm-sl", data="rct", epochs=args.epochs, patience=args.epochs)
     share = POLICY_SHARE if args.share is None else args.share

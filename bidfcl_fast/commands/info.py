@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
 import json
 import platform
-from pathlib import Path
 from typing import Any
 
-from .. import __version__, _build, backends
+from .. import __version__, _build, backends, machine
 
 _PACKAGES = ("numpy", "numba", "torch", "pyarrow", "matplotlib")
 
@@ -41,13 +39,13 @@ def gather() -> dict[str, Any]:
         "version": __version__,
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "cpu": _cpu(),
+        "cpu": machine.processor(),
         "threads": backends.threads(),
         "backends": described,
         "default_backend": default,
         # Worth reading only where the native backend is missing.
         "native_build": _build.why_no_native() if described.get("cpp", "absent").startswith("absent") else None,
-        "packages": {name: _version(name) for name in _PACKAGES},
+        "packages": {name: machine.version(name) for name in _PACKAGES},
     }
 
 
@@ -55,20 +53,3 @@ def _lines(facts: dict[str, str]) -> None:
     width = max(map(len, facts))
     for name, text in facts.items():
         print(f"  {name.ljust(width)}  {text}")
-
-
-def _version(package: str) -> str | None:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
-
-
-def _cpu() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()

@@ -8,7 +8,8 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from . import machine, real, recipes, repeatability, simulated, store
+from .. import machine
+from . import real, recipes, repeatability, simulated, store
 from .jobs import Job
 
 
@@ -24,7 +25,7 @@ def measure(job: Job, data: Path | None = None) -> dict[str, Any]:
 def perform(job: Job, folder: Path, data: Path | None) -> dict[str, str]:
     """Do a job, keep its result or its failure, and say in one line how it went."""
     try:
-        store.save(folder, job, {**measure(job, data), "machine": machine.name()})
+        store.save(folder, job, {**measure(job, data), "machine": machine.sentence()})
     except (recipes.NotHere, FileNotFoundError) as error:
         return {"skipped": str(error)}
     except Exception:

@@ -1,4 +1,4 @@
-"""The style of the page: a light and a dark palette, safe for the common kinds of colour blindness."""
+"""The style of the pages: a light and a dark palette, safe for the common kinds of colour blindness; light on paper."""
 
 CSS = """\
 :root {
@@ -8,7 +8,7 @@ CSS = """\
   --a0: #c9ced2; --a1: #b7d9ee; --a2: #6fb3dc; --a3: #1f7cb8; --a4: #0b3f66;
   --t0: #1c2024; --t1: #1c2024; --t2: #1c2024; --t3: #ffffff; --t4: #ffffff;
 }
-@media (prefers-color-scheme: dark) {
+@media screen and (prefers-color-scheme: dark) {
   :root {
     --paper: #15191c; --ink: #e7eaec; --muted: #98a2a9; --rule: #2c3338; --panel: #1d2327;
     --plan: #5bb4ea; --alike: #f09a56; --lottery: #a3acb2;
@@ -51,4 +51,13 @@ tr.total td { border-bottom: 0; }
 .key i { display: inline-block; width: .85rem; height: .85rem; border-radius: 2px; vertical-align: -.1rem;
   margin-right: .35rem; }
 code { font-size: .9em; }
+@media print {
+  :root { color-scheme: light; }
+  body { font-size: 10.5pt; print-color-adjust: exact; -webkit-print-color-adjust: exact; }
+  main { max-width: none; padding: 0; }
+  figure, table, .box, .bars { break-inside: avoid; }
+  h1, h2, h3 { break-after: avoid; }
+  .scroll { overflow: visible; }
+}
+@page { margin: 16mm; }
 """

@@ -5,9 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
+from .css import CSS
+
+
+def document(title: str, body: str, css: str = "") -> str:
+    """A whole page that needs nothing else: no script, no font, no network. `body` is HTML already."""
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{escape(title)}</title>\n<style>\n{CSS}{css}</style>\n</head>\n<body>\n<main>\n{body}\n</main>\n"
+        "</body>\n</html>\n"
+    )
+
 
 def paragraph(*sentences: str, css: str = "") -> str:
-    return f"<p{f' class={css}' if css else ''}>{escape(' '.join(sentences))}</p>"
+    opened = f'<p class="{css}">' if css else "<p>"
+    return f"{opened}{escape(' '.join(sentences))}</p>"
 
 
 def table(header: Sequence[tuple[str, str]], rows: Sequence[Sequence[str]]) -> str:

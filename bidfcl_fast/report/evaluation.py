@@ -17,7 +17,7 @@ from ..evaluate import recipes
 from ..evaluate.claims import Claim, claims, differ
 from ..evaluate.statistics import Cells, Result, mean_regret
 from . import real_rows
-from .css import CSS
+from .elements import document
 from .evaluation_figures import differences, frontier, standalone, trial_sizes
 
 # ("h2", text), ("p", text), ("table", header, rows), ("picture", name, caption)
@@ -357,12 +357,8 @@ def _html(report: Report) -> str:
             )
         else:
             body.append(f"<figure>{report.pictures[what[0]]}<figcaption>{escape(what[1])}</figcaption></figure>")
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n<title>Experiments</title>\n'
-        f"<style>\n{CSS}main {{ max-width: 68rem; }}\nh3 {{ font-size: 1rem; margin: 1.6rem 0 .3rem; }}\n</style>\n</head>\n"
-        f"<body>\n<main>\n{chr(10).join(body)}\n</main>\n</body>\n</html>\n"
-    )
+    css = "main { max-width: 68rem; }\nh3 { font-size: 1rem; margin: 1.6rem 0 .3rem; }\n"
+    return document("Experiments", "\n".join(body), css)
 
 
 __all__ = ["Report", "differ", "make", "write"]

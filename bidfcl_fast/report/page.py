@@ -9,8 +9,7 @@ from ..demo import FOLDS, MEMBERS, Demo
 from ..known_truth import FIRST_SEED, LOGS
 from ..scale_up import JITTER
 from . import figures
-from .css import CSS
-from .elements import figure, paragraph, plus_minus, table
+from .elements import document, figure, paragraph, plus_minus, table
 from .terminal import seconds, size
 from .truth import known_truth
 from .who import who
@@ -20,13 +19,7 @@ from .words import money, percent, points, rule, verdict
 def page(demo: Demo) -> str:
     """The whole page. Every name or value that comes from data is escaped."""
     body = "\n".join([_top(demo), _value(demo), who(demo), _scale(demo), known_truth(demo.truth), _method(demo)])
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        "<title>Budget allocation on a real "
-        f"trial</title>\n<style>\n{CSS}</style>\n</head>\n<body>\n<main>\n{body}\n</main>\n"
-        "</body>\n</html>\n"
-    )
+    return document("Budget allocation on a real trial", body)
 
 
 def _top(demo: Demo) -> str:

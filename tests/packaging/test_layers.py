@@ -65,7 +65,7 @@ def test_cpp_includes_only_what_its_layer_may(source):
 
 # Lowest first. A module imports from its own layer and from earlier ones, never from a later one.
 LAYERS = [
-    {"errors", "_spec", "_build", "_pool", "_network", "progress", "_fixed", "_totals", "_core"},
+    {"errors", "_spec", "_build", "_pool", "_network", "progress", "machine", "_fixed", "_totals", "_core"},
     {"_arrays"},
     {"_half"},
     {"_problems", "_decisions", "data.table", "data.checks"},
@@ -82,7 +82,7 @@ LAYERS = [
     {"bilevel", "methods", "metrics", "estimates", "labelled", "ranking", "regret", "resampling", "gradients"},
     {"data", "tables", "scale", "scale_up"},
     {"known_truth"},
-    {"demo", "evaluate"},
+    {"demo", "evaluate", "bench"},
     {"report"},
     {"cli", "commands"},
 ]
@@ -101,21 +101,26 @@ def level(module: str) -> int:
 # third party -> who may import it at the top of a file, and who inside a function as well
 AT_TOP = {
     "numpy": lambda module: True,
-    "numba": lambda module: module.startswith("backends.numba"),
+    "numba": lambda module: module.startswith(("backends.numba", "bench.")),
     "llvmlite": lambda module: module == "backends.numba_kernels",  # Numba's own
-    "torch": lambda module: module.split(".")[0] in {"ops", "autograd", "losses", "linalg", "bilevel", "methods"},
+    "torch": lambda module: (
+        module.split(".")[0] in {"ops", "autograd", "losses", "linalg", "bilevel", "methods", "bench"}
+    ),
+    "highspy": lambda module: module == "bench.peers.highs_lp",
 }
 IN_FUNCTION = {
     **AT_TOP,
     "matplotlib": lambda module: module.split(".")[0] in {"frontier", "report"},
     "pyarrow": lambda module: module.split(".")[0] in {"data", "tables", "scale"},
-    "highspy": lambda module: module == "mckp",
+    "highspy": lambda module: module in {"mckp", "bench.peers.highs_lp"},
+    "torchopt": lambda module: module == "bench.peers.torchopt_cg",
+    "betty": lambda module: module == "bench.peers.betty_cg",
     "scipy": lambda module: module == "linalg.operator",
     "curvlinops": lambda module: module == "linalg.operator",
     "safetensors": lambda module: module == "methods._store",
     "econml": lambda module: module == "methods.forest",
     "sklearn": lambda module: module in {"methods.forest", "methods.base"},
-    "numba": lambda module: module.startswith("backends.numba") or module == "cli",
+    "numba": lambda module: module.startswith(("backends.numba", "bench.")) or module == "cli",
 }
 
 MODULES = sorted(p for p in PACKAGE.rglob("*.py"))

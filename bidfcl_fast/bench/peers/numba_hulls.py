@@ -8,11 +8,11 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from . import Answer
+from . import Answer, Array
 
 
 @numba.njit(cache=True)
-def _walk(value, cost, first, stop, gain, price):
+def _walk(value: Array, cost: Array, first: Array, stop: Array, gain: Array, price: Array) -> None:
     """Each user's hull by its steepest next step; unused places keep a price of zero."""
     for i in range(value.shape[0]):
         at = 0
@@ -34,7 +34,7 @@ def _walk(value, cost, first, stop, gain, price):
 
 
 @numba.njit(parallel=True, cache=True)
-def _hulls(value, cost, first, stop, gain, price, blocks):
+def _hulls(value: Array, cost: Array, first: Array, stop: Array, gain: Array, price: Array, blocks: int) -> None:
     n = value.shape[0]
     for k in numba.prange(blocks):
         r = slice(k * n // blocks, (k + 1) * n // blocks)

@@ -8,11 +8,11 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from . import Answer, bisect
+from . import Answer, Array, bisect
 
 
 @numba.njit(fastmath=True, cache=True)
-def _block(value, cost, multiplier, choice):
+def _block(value: Array, cost: Array, multiplier: float, choice: Array) -> tuple[float, float, float]:
     """Spend, value and best scores of a block of users; writes their choices where asked."""
     spend = worth = best_scores = 0.0
     for i in range(value.shape[0]):
@@ -30,7 +30,7 @@ def _block(value, cost, multiplier, choice):
 
 
 @numba.njit(parallel=True, cache=True)
-def _pass(value, cost, multiplier, choice, blocks):
+def _pass(value: Array, cost: Array, multiplier: float, choice: Array, blocks: int) -> Array:
     sums = np.zeros((blocks, 3))
     n = value.shape[0]
     for k in numba.prange(blocks):

@@ -29,10 +29,10 @@ def campaign(size: Size, seed: int = 7) -> tuple[np.ndarray, np.ndarray, float]:
     n, m, dtype = size
     dose = np.linspace(0, 1, m, dtype=dtype)
 
-    def per_user(low, high):
+    def per_user(low: float, high: float) -> np.ndarray:
         return rng.uniform(low, high, (n, 1)).astype(dtype)
 
-    def noise(width):
+    def noise(width: float) -> np.ndarray:
         return rng.uniform(1 - width, 1 + width, (n, m)).astype(dtype)
 
     cost = per_user(0.5, 2) * dose * noise(0.1)

@@ -11,8 +11,11 @@ import importlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from numpy.typing import NDArray
+
 TOLERANCE = 1e-7
 
+Array = NDArray[Any]
 Answer = dict[str, Any]
 Solver = Callable[..., Answer]
 
@@ -25,7 +28,7 @@ class Peer(NamedTuple):
     rounds: int | None = None  # None: as many as patience allows
 
     def load(self) -> Solver:
-        return importlib.import_module(f"peers.{self.module}").solve
+        return importlib.import_module(f"{__name__}.{self.module}").solve
 
 
 PEERS = [
