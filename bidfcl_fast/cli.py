@@ -94,6 +94,11 @@ def _parser() -> argparse.ArgumentParser:
         metavar="L",
         help="a price instead: take every step that brings more than L value per unit of money",
     )
+    allocate.add_argument(
+        "--model",
+        metavar="FILE",
+        help="what `bidfcl train` saved: value and cost are predicted from the columns that it was trained on",
+    )
     allocate.add_argument("--min-spend", type=float, metavar="S", help="spend at least this much of the budget")
     allocate.add_argument(
         "--max-treated", type=_whole, metavar="N", help="at most so many rows get another treatment than the control"
@@ -119,6 +124,34 @@ def _parser() -> argparse.ArgumentParser:
     frontier.add_argument("--output", required=True, metavar="OUT", help="Parquet or CSV, by its ending")
     frontier.add_argument("--plot", metavar="FIG", help="also draw it: png or svg, by its ending")
     _common(frontier)
+
+    train = commands.add_parser(
+        "train",
+        help="learn value and cost from a trial, a log or both, and save the model",
+        description="Each table is a Parquet or CSV file (or an .npz of a Table) with a row a person: treatment (0, 1, …), value and cost as "
+        "observed, propensity or propensity_0 … where known; all other columns are features. `bidfcl allocate --model` uses the result.",
+    )
+    train.add_argument("method", metavar="METHOD", help="tsm-sl, dfcl-ppl, bidfcl-ppl, …: methods.names() lists them")
+    train.add_argument("--rct", metavar="FILE", help="the trial")
+    train.add_argument("--obs", metavar="FILE", help="the log")
+    train.add_argument("--val", metavar="FILE", help="a held-out trial: early stopping, and the value of the decisions")
+    train.add_argument(
+        "--budget", type=float, nargs="+", action="extend", metavar="B", help="money a person, one or several"
+    )
+    train.add_argument("--output", required=True, metavar="MODEL", help="where the model goes; ends in .safetensors")
+    train.add_argument("--features", nargs="+", metavar="COLUMN", help="only these columns are features")
+    train.add_argument("--ignore", nargs="+", metavar="COLUMN", help="columns that are no features, such as an id")
+    train.add_argument(
+        "--option", action="append", metavar="NAME=VALUE", help="of the method, such as epochs=40; repeatable"
+    )
+    train.add_argument("--seed", type=_whole, default=0, help="fixes everything (default: 0)")
+    train.add_argument("--checkpoint", metavar="FILE", help="keeps the state after every epoch, replaced whole")
+    train.add_argument(
+        "--resume", action="store_true", help="go on from the checkpoint if it is there, to the same bits"
+    )
+    train.add_argument("--log", metavar="DIR", help="curves for TensorBoard")
+    train.add_argument("--json", action="store_true", help="print JSON instead of text")
+    train.add_argument("--quiet", action="store_true", help="no summary and no progress line")
 
     evaluate = commands.add_parser(
         "evaluate",

@@ -165,6 +165,23 @@ def key_columns(table: Any) -> list[str]:
     return [name for name in table.column_names if not _CELL.fullmatch(name)]
 
 
+def column(table: Any, name: str) -> Array:
+    """One column as float64; text that holds numbers and true or false are read as numbers.
+
+    Raises ValueError for cells that are not finite numbers, naming column and row.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    found = table[name]
+    if pa.types.is_boolean(found.type):
+        found = pc.cast(found, pa.int8())
+    if pa.types.is_string(found.type) or pa.types.is_large_string(found.type):
+        with contextlib.suppress(pa.ArrowInvalid):
+            found = pc.cast(found, pa.float64())
+    return _numbers(name, found).astype(np.float64, copy=False)
+
+
 def _treatments(names: list[str]) -> int:
     twice = {name for name in names if names.count(name) > 1}
     if twice:

@@ -26,7 +26,7 @@ def run(args: argparse.Namespace) -> None:
 
     with Progress(f"reading {source.name}") as line:
         table = tables.read(source)
-        value, cost = tables.value_and_cost(table)
+        value, cost = tables.value_and_cost(table) if args.model is None else _predicted(args.model, table)
         names = [_names(b, several) for b in amounts]
         taken = set(tables.key_columns(table)) & {name for triple in names for name in triple}
         if taken:
@@ -72,6 +72,20 @@ def run(args: argparse.Namespace) -> None:
         if p["status"] != Status.SOLVED:
             print(f"    {Status(p['status']).sentence}")
     print(f"written: {target}")
+
+
+def _predicted(model: str, table: Any) -> tuple[Any, Any]:
+    """What a saved method predicts for the rows, whose columns hold its features by name."""
+    tables.need("torch", "torch", "--model")
+    from ..data.columnar import features_of
+    from ..methods import load
+
+    if not Path(model).is_file():
+        raise ValueError(f"{model}: no such file")
+    method = load(model)
+    if not method.feature_names_in_:
+        raise ValueError(f"{model}: does not say which columns its features are; fit it on a Table with `features`")
+    return method.predict(features_of(table, method.feature_names_in_))
 
 
 def _names(budget: float, several: bool) -> tuple[str, str, str]:

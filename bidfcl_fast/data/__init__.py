@@ -1,8 +1,9 @@
-"""Tables of what was offered, gained and paid; loaders of public trials; simulated worlds. NumPy only."""
+"""Tables of what was offered, gained and paid; loaders of public trials; simulated worlds. NumPy only, but for `read_table`."""
 
 from __future__ import annotations
 
 from .checks import check
+from .columnar import read_table
 from .criteo import Hybrid, hybrid, load_criteo
 from .files import load_table, save_table
 from .open_bandit import load_open_bandit
@@ -31,6 +32,7 @@ __all__ = [
     "load_table",
     "load_thornton",
     "observational_sample",
+    "read_table",
     "save_table",
     "simulate",
 ]

@@ -30,6 +30,7 @@ class Learner(Method):
 
     name = "method"
     finish: Any = None
+    feature_names_in_: tuple[str, ...]  # of the tables it was fitted on; empty where they have none
     _ends_itself = False  # whether `_learn` does the finish
 
     def fit(
@@ -106,6 +107,8 @@ class Learner(Method):
                 from .finish import finish
 
                 finish(self, job)
+        named = next((t.features for t in (rct, obs) if t is not None and t.features), ())
+        self.feature_names_in_ = tuple(named)
         return self
 
     def _reset(self) -> None:
@@ -149,6 +152,10 @@ class Learner(Method):
 
     # --- On disk ------------------------------------------------------------------------------------------------------
 
+    def can_be_saved(self) -> bool:
+        """Whether what it fits has a form without pickle."""
+        return type(self)._state is not Learner._state
+
     def save(self, path: Any) -> None:
         """Write the fitted method to one file (safetensors; no pickle); `methods.load` reads it.
 
@@ -173,7 +180,12 @@ class Learner(Method):
         _store.write(
             Path(path),
             tensors,
-            {"method": f"{type(self).__module__}:{type(self).__qualname__}", "parameters": parameters, **info},
+            {
+                "method": f"{type(self).__module__}:{type(self).__qualname__}",
+                "parameters": parameters,
+                "features": list(self.feature_names_in_),
+                **info,
+            },
         )
 
     def _state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -264,6 +276,7 @@ def load(path: Any) -> Learner:
         raise ValueError(f"{path}: not a saved method")
     made: Learner = getattr(importlib.import_module(module), cls)(**json.loads(info["parameters"]))
     made._restore(tensors, info)
+    made.feature_names_in_ = tuple(info.get("features", ()))
     if info["finished"] is not None:
         made.finished_ = Nets.of(tensors, info["finished"], "finished.")  # type: ignore[attr-defined]
     return made
