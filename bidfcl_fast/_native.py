@@ -13,7 +13,7 @@ from . import _core
 from ._arrays import BFLOAT16
 from ._core import Found, Options
 from ._decisions import Decisions, Total, arms, stray_treatment
-from ._problems import Contested, FrontierResult, MckpResult, Problems
+from ._problems import EDGE, Contested, EdgesBetween, FrontierResult, Magnitudes, MckpResult, Problems, Scales
 from ._ragged import RaggedProblems
 from .errors import Status
 
@@ -133,6 +133,32 @@ def core(
 
     steps = [(g, option, times) for g, option, times in taken[:count].tolist()]
     return Found(whole(best, found), steps, whole(bound, bounded), given_up, gap)
+
+
+def magnitudes(problems: Problems, threads: int) -> Magnitudes:
+    """The largest numbers of problem 0."""
+    return Magnitudes(*module().shard_magnitudes(_Call(problems).problems, threads))
+
+
+def costs_rounded(problems: Problems, shift: int, threads: int) -> bool:
+    """Whether some open cost of problem 0 is no whole number of units 2^-shift."""
+    return module().shard_costs_rounded(_Call(problems).problems, shift, threads)
+
+
+def edges_between(problems: Problems, scales: Scales, low: float, high: float, threads: int) -> EdgesBetween:
+    """Problem 0's users against a bracket of multipliers."""
+    c, call = module(), _Call(problems)
+    choice = np.empty(int(problems.stop[0] - problems.start[0]), np.int32)
+    handle = c.edges_between_new(call.problems, low, high, *scales, threads, choice.ctypes.data)
+    try:
+        status, *totals, count, address = c.edges_between_found(handle)
+        edges = np.empty(count, EDGE)
+        if count:
+            ctypes.memmove(edges.ctypes.data, address, edges.nbytes)
+    finally:
+        c.edges_between_free(handle)
+    value, cost = ((high << 32) + low for high, low in totals)
+    return EdgesBetween(Status(status), choice, value, cost, edges)
 
 
 def frontier(problems: Problems, threads: int) -> FrontierResult:

@@ -145,6 +145,47 @@ class Contested(NamedTuple):
         return cls(users, others, choice[others], value, cost)
 
 
+# One step up a hull: `cost` more money for `value` more value, in fixed point; `slope` is value/cost rounded, a filter.
+# `position` orders a user's edges, counted from wherever a walk began; they lead from treatment `start` to `stop`
+# (csrc/core/hull.h).
+EDGE = np.dtype(
+    [
+        ("slope", "f8"),
+        ("value", "i8"),
+        ("cost", "i8"),
+        ("user", "i4"),
+        ("position", "i4"),
+        ("start", "i4"),
+        ("stop", "i4"),
+    ]
+)
+
+
+class Scales(NamedTuple):
+    """Fixed point that several shards of one problem have agreed on: x becomes x·2^shift, rounded up."""
+
+    value: int
+    cost: int
+
+
+class Magnitudes(NamedTuple):
+    """The largest of a problem's open cells; no number is known where one is not finite."""
+
+    value: float
+    cost: float
+    finite: bool
+
+
+class EdgesBetween(NamedTuple):
+    """A problem's users against a bracket of multipliers."""
+
+    status: Status
+    choice: np.ndarray  # [users] int32, at the bracket's high end
+    value: int  # what those choices add up to, in fixed point
+    cost: int
+    edges: np.ndarray  # EDGE, the hull edges inside the bracket, and those a hair beyond; in order of user and position
+
+
 class FrontierResult(NamedTuple):
     """Breakpoints of the LP frontier, rising budget; `multiplier[k]` holds from breakpoint k to the next."""
 

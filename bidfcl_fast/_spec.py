@@ -11,4 +11,15 @@ FIXED_POINT_BITS = 61
 FILL_WINDOW = 64
 
 # The ops that every backend module offers, in the order of docs/architecture.md.
-OPS = ("mckp", "decide", "contested", "core", "frontier", "decision_loss", "received_intervals")
+OPS = (
+    "mckp",
+    "decide",
+    "contested",
+    "core",
+    "magnitudes",
+    "costs_rounded",
+    "edges_between",
+    "frontier",
+    "decision_loss",
+    "received_intervals",
+)

@@ -83,7 +83,11 @@ def _parser() -> argparse.ArgumentParser:
         "column is kept. The output has those, and choice, value and cost of the treatment chosen (with several "
         "budgets, choice_at_B, …).",
     )
-    allocate.add_argument("input", metavar="IN", help="Parquet or CSV, by its ending")
+    allocate.add_argument(
+        "input",
+        metavar="IN",
+        help="Parquet or CSV, by its ending; or a folder of Parquet files, hive partitions included",
+    )
     money = allocate.add_mutually_exclusive_group(required=True)
     money.add_argument("--budget", type=float, nargs="+", action="extend", metavar="B", help="total money")
     money.add_argument(
@@ -110,7 +114,22 @@ def _parser() -> argparse.ArgumentParser:
     allocate.add_argument(
         "--time-limit", type=float, metavar="S", help="seconds for the proof; then the best plan so far, and its gap"
     )
-    allocate.add_argument("--output", required=True, metavar="OUT", help="Parquet or CSV, by its ending")
+    allocate.add_argument(
+        "--output",
+        required=True,
+        metavar="OUT",
+        help="Parquet or CSV, by its ending; for a folder also a new folder, a file for each of the input's",
+    )
+    allocate.add_argument(
+        "--stream", action="store_true", help="read the rows piece by piece, in bounded memory; folders always are"
+    )
+    allocate.add_argument(
+        "--max-memory",
+        type=_count,
+        default=4000,
+        metavar="MB",
+        help="a Parquet file that would take more than this in memory is streamed (default: 4000)",
+    )
     allocate.add_argument("--no-fill", action="store_true", help="stop at the first step that does not fit the budget")
     _common(allocate)
 

@@ -10,14 +10,17 @@ from typing import TextIO
 
 
 class Progress:
-    """One line that rewrites itself: what is being done, how far it is, how long it took.
+    """One line that rewrites itself: what is being done, how far it is, how long it took; with a `unit`, also how many of
+    those a second, and how long the rest will take.
 
     It is drawn only on a terminal, at most ten times a second, and wiped when done, so that pipes, logs and
     notebooks stay clean.
     """
 
-    def __init__(self, what: str, total: int = 0, *, show: bool = True, stream: TextIO | None = None) -> None:
-        self.what, self.total, self.done = what, total, 0
+    def __init__(
+        self, what: str, total: int = 0, *, show: bool = True, stream: TextIO | None = None, unit: str = ""
+    ) -> None:
+        self.what, self.total, self.done, self.unit = what, total, 0, unit
         self._stream = sys.stderr if stream is None else stream
         self._show = show and self._stream.isatty() and os.environ.get("TERM") != "dumb"
         self._start = time.perf_counter()
@@ -49,5 +52,10 @@ class Progress:
         if self.total:
             full = round(20 * min(self.done / self.total, 1.0))
             bar = f" [{'=' * full}{' ' * (20 - full)}] {self.done}/{self.total}"
+            if self.unit:
+                bar = f"{bar[: bar.index(']') + 1]} {self.done:,} of {self.total:,} {self.unit}"
+            if self.unit and self.done and now > 0:
+                rate = self.done / now
+                bar += f", {rate:,.0f} a second, {max(0, self.total - self.done) / rate:.0f} s left,"
         self._stream.write(f"\r\x1b[K{self.what}{bar} {now:.0f} s")
         self._stream.flush()

@@ -96,6 +96,17 @@ def write(path: Path, table: Any) -> None:
             need("pyarrow.csv", "io", "writing CSV").write_csv(table, temporary)
 
 
+def parquet_bytes(path: Path) -> int:
+    """What the columns of a Parquet file take in memory, by its footer."""
+    lib = need("pyarrow", "io", "reading Parquet")
+    try:
+        with need("pyarrow.parquet", "io", "reading Parquet").ParquetFile(path) as file:
+            footer = file.metadata
+            return sum(footer.row_group(g).total_byte_size for g in range(footer.num_row_groups))
+    except (lib.ArrowException, OSError) as error:
+        raise ValueError(f"{path}: cannot be read as parquet: {str(error).splitlines()[0]}") from error
+
+
 def read(path: Path) -> Any:
     """Read a Parquet or CSV file into a pyarrow table.
 
@@ -143,26 +154,28 @@ def _whole_numbers(column: Any) -> Any:
     return number if pc.all(pc.equal(pc.cast(number, pa.string()), column)).as_py() else column
 
 
-def value_and_cost(table: Any) -> tuple[Array, Array]:
-    """The [N, M] arrays of the columns value_0 … and cost_0 …; float32 if all of them are, else float64.
+def value_and_cost(table: Any, *, first: int = 0, single: bool | None = None) -> tuple[Array, Array]:
+    """The [N, M] arrays of the columns value_0 … and cost_0 … of a table or a record batch; float32 if all of them are, else
+    float64. Of a larger table's part, which rows come before it (`first`), and whether all of that is float32 (`single`).
 
     Raises ValueError for columns that are missing, have a gap, are not numbers, or hold an empty or infinite cell.
     """
     import pyarrow as pa
 
-    m = _treatments(table.column_names)
+    m = treatments(table.schema.names)
     names = [[f"{kind}_{j}" for j in range(m)] for kind in ("value", "cost")]
-    single = all(table.schema.field(name).type == pa.float32() for both in names for name in both)
+    if single is None:
+        single = all(table.schema.field(name).type == pa.float32() for both in names for name in both)
     out = [np.empty((table.num_rows, m), np.float32 if single else np.float64) for _ in names]
     for array, columns in zip(out, names, strict=True):
         for j, name in enumerate(columns):
-            array[:, j] = _numbers(name, table[name])
+            array[:, j] = _numbers(name, table[name], first)
     return out[0], out[1]
 
 
 def key_columns(table: Any) -> list[str]:
     """The names of the columns that are neither value_j nor cost_j."""
-    return [name for name in table.column_names if not _CELL.fullmatch(name)]
+    return [name for name in table.schema.names if not _CELL.fullmatch(name)]
 
 
 def column(table: Any, name: str) -> Array:
@@ -182,7 +195,8 @@ def column(table: Any, name: str) -> Array:
     return _numbers(name, found).astype(np.float64, copy=False)
 
 
-def _treatments(names: list[str]) -> int:
+def treatments(names: list[str]) -> int:
+    """How many treatments there are columns for; ValueError unless value_j and cost_j go together, without a gap."""
     twice = {name for name in names if names.count(name) > 1}
     if twice:
         raise ValueError(f"column {sorted(twice)[0]} occurs more than once")
@@ -203,25 +217,27 @@ def _treatments(names: list[str]) -> int:
     return len(found["value"])
 
 
-def _numbers(name: str, column: Any) -> Array:
+def _numbers(name: str, column: Any, first: int = 0) -> Array:
     import pyarrow as pa
     import pyarrow.compute as pc
 
     kind = column.type
     if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)):
-        for row, cell in enumerate(column.to_pylist(), 1):
+        for row, cell in enumerate(column.to_pylist(), first + 1):
             if not _is_number(cell):
                 raise ValueError(f"column {name}, row {row} (the first is 1): expected a number, got {_shown(cell)}")
         raise ValueError(f"column {name} must hold numbers, got {kind}")
     if column.null_count:
-        row = pc.index(pc.is_null(column), True).as_py() + 1
+        row = first + pc.index(pc.is_null(column), True).as_py() + 1
         raise ValueError(f"column {name}, row {row} (the first is 1): the cell holds no value")
     if not pa.types.is_floating(kind):
         column = pc.cast(column, pa.float64())
-    x = np.asarray(column.to_numpy())
+    x = np.asarray(column.to_numpy(zero_copy_only=False) if isinstance(column, pa.Array) else column.to_numpy())
     if not np.isfinite(x).all():
         row = int(np.flatnonzero(~np.isfinite(x))[0])
-        raise ValueError(f"column {name}, row {row + 1} (the first is 1): expected a finite number, got {x[row]}")
+        raise ValueError(
+            f"column {name}, row {first + row + 1} (the first is 1): expected a finite number, got {x[row]}"
+        )
     return x
 
 

@@ -161,6 +161,32 @@ PYBIND11_MODULE(_C, m) {
                           py::make_tuple(out.bound.high, out.bound.low), out.gap, out.taken);
   });
 
+  m.def("shard_magnitudes", [](const bidfcl::Problems& problems, int threads) {
+    bidfcl::ShardMagnitudes found;
+    {
+      py::gil_scoped_release nogil;
+      found = bidfcl::shard_magnitudes(problems, threads);
+    }
+    return py::make_tuple(found.value, found.cost, found.finite);
+  });
+  m.def("shard_costs_rounded", [](const bidfcl::Problems& problems, int cost_shift, int threads) {
+    py::gil_scoped_release nogil;
+    return bidfcl::shard_costs_rounded(problems, cost_shift, threads);
+  });
+  m.def("edges_between_new", [](const bidfcl::Problems& problems, double low, double high, int value_shift,
+                                int cost_shift, int threads, Address choice) {
+    py::gil_scoped_release nogil;
+    return reinterpret_cast<Address>(bidfcl::edges_between_new(problems, {low, high, value_shift, cost_shift}, threads,
+                                                               pointer<std::int32_t>(choice)));
+  });
+  m.def("edges_between_found", [](Address handle) {
+    const bidfcl::EdgesBetween found = bidfcl::edges_between_found(pointer<void>(handle));
+    return py::make_tuple(found.status, py::make_tuple(found.value.high, found.value.low),
+                          py::make_tuple(found.cost.high, found.cost.low), found.count,
+                          reinterpret_cast<Address>(found.edges));
+  });
+  m.def("edges_between_free", [](Address handle) { bidfcl::edges_between_free(pointer<void>(handle)); });
+
   m.def("frontier_new", [](const bidfcl::Problems& problems, int threads) {
     py::gil_scoped_release nogil;
     return reinterpret_cast<Address>(bidfcl::frontier_new(problems, threads));

@@ -78,6 +78,41 @@ struct CoreNumber {
   std::int64_t high, low;
 };
 
+struct Edge;  // csrc/core/hull.h
+
+// --- one shard of a problem: its users are those of problem 0
+// --------------------------------------------------------------------------------------------------------
+
+// The largest magnitudes of its open cells.
+struct ShardMagnitudes {
+  double value, cost;
+  bool finite;
+};
+ShardMagnitudes shard_magnitudes(const Problems& problems, int threads);
+
+// Whether fixed point rounds some cost at x·2^cost_shift.
+bool shard_costs_rounded(const Problems& problems, int cost_shift, int threads);
+
+// Multipliers low < high, and the scales x·2^shift of all shards, in which no magnitude exceeds 2^61.
+struct ShardBracket {
+  double low, high;
+  int value_shift, cost_shift;
+};
+// What users choose at the high end adds up to `value` and `cost`; the hull edges inside the bracket, in any order, but
+// each user's in order of position. The array belongs to the handle.
+struct EdgesBetween {
+  int status;
+  CoreNumber value, cost;
+  std::int64_t count;
+  const Edge* edges;
+};
+// `choice` [N] is written: everybody's at the high end. Throws std::bad_alloc and nothing else.
+void* edges_between_new(const Problems& problems, const ShardBracket& bracket, int threads, std::int32_t* choice);
+EdgesBetween edges_between_found(const void* handle);
+void edges_between_free(void* handle);
+
+// ----------------------------------------------------------------------------------------------------------------------
+
 // What a proof is left with: row g [rows, options] is a user, or `copies[g]` of them alike; column 0 is its base, the
 // others are against it. An infinite loss: nothing there.
 struct CoreOptions {

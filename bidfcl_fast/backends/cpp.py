@@ -10,7 +10,7 @@ import numpy as np
 from .. import _native
 from .._core import Found, Options
 from .._decisions import Decisions, Order
-from .._problems import Contested, FrontierResult, MckpResult, Problems
+from .._problems import Contested, EdgesBetween, FrontierResult, Magnitudes, MckpResult, Problems, Scales
 from . import threads
 
 ONE_THREAD_BELOW = 1 << 16  # numbers: waking a thread costs more (kWorthThreads of csrc/cpu/losses/losses.cpp)
@@ -53,6 +53,18 @@ def core(
     options: Options, room: int, wider: int, price: float, unit: float, gap: float, deadline: float = math.inf
 ) -> Found:
     return _native.core(options, room, wider, price, unit, gap, deadline)
+
+
+def magnitudes(problems: Problems) -> Magnitudes:
+    return _native.magnitudes(problems, threads())
+
+
+def costs_rounded(problems: Problems, shift: int) -> bool:
+    return _native.costs_rounded(problems, shift, threads())
+
+
+def edges_between(problems: Problems, scales: Scales, low: float, high: float) -> EdgesBetween:
+    return _native.edges_between(problems, scales, low, high, threads())
 
 
 def frontier(problems: Problems) -> FrontierResult:

@@ -20,7 +20,7 @@ import numpy as np
 
 from .. import _core
 from .._decisions import Decisions, Order
-from .._problems import Contested, FrontierResult, MckpResult, Problems
+from .._problems import Contested, EdgesBetween, FrontierResult, Magnitudes, MckpResult, Problems, Scales
 from .._ragged import plain
 from ..errors import Status
 from . import numba_kernels as kernels
@@ -356,6 +356,39 @@ def contested(
 
 
 core = _core.solve  # lists of some hundred entries: NumPy's own loops do
+
+
+def magnitudes(problems: Problems) -> Magnitudes:
+    problems = plain(problems, "numba")
+    rows = _problem(*_instance(problems), problems, 0)
+    survey = kernels.survey_of(rows, Threads(_threads()).scan(rows))
+    return Magnitudes(float(survey.value), float(survey.cost), bool(survey.finite))
+
+
+def costs_rounded(problems: Problems, shift: int) -> bool:
+    problems = plain(problems, "numba")
+    rows = _problem(*_instance(problems), problems, 0)
+    survey = kernels.survey_of(rows, Threads(_threads()).scan(rows))._replace(cost=_magnitude(shift))
+    return not Threads(_threads()).whole_units(rows, survey)
+
+
+def _magnitude(shift: int) -> float:
+    """One whose scale is 2^shift."""
+    return math.ldexp(0.5, kernels.FIXED_POINT_BITS - shift)
+
+
+def edges_between(problems: Problems, scales: Scales, low: float, high: float) -> EdgesBetween:
+    """Everybody is walked: what a sweep would settle is not worth a second machinery where a compiler is missing."""
+    problems = plain(problems, "numba")
+    threads, rows = Threads(_threads()), _problem(*_instance(problems), problems, 0)
+    sized = kernels.Survey(_magnitude(scales.value), _magnitude(scales.cost), 0.0, True, False, True)
+    counting, users = kernels.true_counting(rows, sized), np.arange(rows.users, dtype=np.int32)
+    choice = np.empty(rows.users, np.int32)
+    wanted = kernels.edges_between(rows, counting, False, low, high)
+    totals, listed, closed = threads.walk_users(rows, counting, wanted, users, users, choice)
+    edges = kernels.exact_edges(rows, counting, listed)
+    status = Status.NO_OPEN_TREATMENT if closed else Status.SOLVED
+    return EdgesBetween(status, choice, _whole(totals[-5:-3]), _whole(totals[-3:-1]), edges)
 
 
 def frontier(problems: Problems) -> FrontierResult:

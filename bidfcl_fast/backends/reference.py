@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from .._core import solve as core
-from .._problems import Contested, FrontierResult, MckpResult, Problems
+from .._problems import EDGE, Contested, EdgesBetween, FrontierResult, Magnitudes, MckpResult, Problems, Scales
 from .._ragged import plain
 from .._spec import FILL_WINDOW, FIXED_POINT_BITS
 from ..errors import Status
@@ -56,12 +56,12 @@ def fixed(x: float, shift: int) -> int:
     return math.ceil(Fraction(float(x)) * Fraction(2) ** shift)
 
 
-def cheapest(value: list[int], cost: list[int], open_: list[int]) -> int:
+def cheapest(value: Any, cost: Any, open_: list[int]) -> int:
     """Where a hull starts: least cost, then largest value, then smallest index."""
     return min(open_, key=lambda j: (cost[j], -value[j], j))
 
 
-def hull(user: int, value: list[int], cost: list[int], open_: list[int]) -> list[Edge]:
+def hull(user: int, value: Any, cost: Any, open_: list[int]) -> list[Edge]:
     """The upper concave hull from the cheapest choice on: steepest next step, then the shorter one, then the index."""
     at = cheapest(value, cost, open_)
     edges: list[Edge] = []
@@ -219,6 +219,51 @@ def contested(
         else:
             value, cost = value + values[i][scores[-1][1]], cost + costs[i][scores[-1][1]]
     return Contested.against(plan, np.array(users, np.int32), np.array(choice, np.int32), value, cost)
+
+
+def magnitudes(problems: Problems) -> Magnitudes:
+    """The largest numbers of problem 0's open cells."""
+    if _status(problems, 0) is Status.NOT_FINITE:
+        return Magnitudes(math.nan, math.nan, False)
+    open_ = True if problems.mask is None else problems.cells(problems.mask, 0)
+    value, cost = (
+        float(np.abs(problems.cells(x, 0)).max(initial=0, where=open_)) for x in (problems.value, problems.cost)
+    )
+    return Magnitudes(value, cost, True)
+
+
+def costs_rounded(problems: Problems, shift: int) -> bool:
+    """Whether some open cost of problem 0 is no whole number of units 2^-shift."""
+    cost = problems.cells(problems.cost, 0)
+    if problems.mask is not None:
+        cost = cost[problems.cells(problems.mask, 0)]
+    return any((Fraction(float(x)) * Fraction(2) ** shift).denominator != 1 for x in cost.ravel())
+
+
+def edges_between(problems: Problems, scales: Scales, low: float, high: float) -> EdgesBetween:
+    """Every hull edge of problem 0 with low ≤ slope ≤ high, and where users stand before them."""
+    problems = plain(problems, "reference")
+    n = int(problems.stop[0] - problems.start[0])
+    status = _status(problems, 0)
+    if status is not Status.SOLVED:
+        return EdgesBetween(status, np.full(n, -1, np.int32), 0, 0, np.empty(0, EDGE))
+    value, cost = problems.cells(problems.value, 0), problems.cells(problems.cost, 0)
+    mask = None if problems.mask is None else problems.cells(problems.mask, 0)
+    own = Fraction(2) ** (scales.cost - scales.value)  # a slope in units, as value per money
+    top: Any = Fraction(high) if math.isfinite(high) else math.inf
+    choice, edges, total_value, total_cost = [], [], 0, 0
+    for i in range(n):
+        open_ = list(range(value.shape[1])) if mask is None else np.flatnonzero(mask[i]).tolist()
+        v, c = ({j: fixed(x[i, j], shift) for j in open_} for x, shift in ((value, scales.value), (cost, scales.cost)))
+        at = cheapest(v, c, open_)
+        for e in hull(i, v, c, open_):
+            if e.slope * own > top:
+                at = e.stop
+            elif e.slope * own >= Fraction(low):
+                edges.append((near(e.slope), e.value, e.cost, e.user, e.position, e.start, e.stop))
+        choice.append(at)
+        total_value, total_cost = total_value + v[at], total_cost + c[at]
+    return EdgesBetween(status, np.array(choice, np.int32), total_value, total_cost, np.array(edges, EDGE))
 
 
 def frontier(problems: Problems) -> FrontierResult:

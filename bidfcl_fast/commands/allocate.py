@@ -15,9 +15,14 @@ from ..errors import Status
 from ..mckp import solve_mckp
 from ..progress import Progress
 
+# A table in memory, and the arrays made of it, take about so many times the bytes of its columns.
+_COPIES = 3
+
 
 def run(args: argparse.Namespace) -> None:
     source, target = Path(args.input), Path(args.output)
+    if _is_streamed(args, source):
+        return _stream(args, source, target)
     tables.format_of(target)
     tables.check_output(target, source)
     given = "budget" if args.multiplier is None else "multiplier"
@@ -57,11 +62,63 @@ def run(args: argparse.Namespace) -> None:
         tables.write(target, out)
 
     plans = [_numbers(plan, k, several) for k in range(len(amounts))]
+    _say(args, given, target, len(value), value.shape[1], plan.stats["backend"], seconds, plans)
+
+
+def _is_streamed(args: argparse.Namespace, source: Path) -> bool:
+    """Whether the rows are read piece by piece: on request, for folders, and for files that are large beside the memory."""
+    if args.stream or source.is_dir():
+        return True
+    if (
+        not source.is_file()
+        or tables.format_of(source) != "parquet"
+        or tables.format_of(Path(args.output)) != "parquet"
+    ):
+        return False
+    if any(x is not None for x in (args.min_spend, args.max_treated, args.model)) or args.proven:
+        return False  # they need all rows at once
+    return _COPIES * tables.parquet_bytes(source) > args.max_memory * 2**20
+
+
+def _stream(args: argparse.Namespace, source: Path, target: Path) -> None:
+    from ..scale import parquet
+
+    for name in ("min_spend", "max_treated", "proven", "model"):
+        if getattr(args, name):
+            option = "--" + name.replace("_", "-")
+            raise ValueError(
+                f"{option} needs all rows in memory: give one file, without --stream, and raise --max-memory"
+            )
+    given = "budget" if args.multiplier is None else "multiplier"
+    amounts = list(dict.fromkeys(getattr(args, given)))
+    money: dict[str, Any] = {given: amounts if len(amounts) > 1 else amounts[0]}
+    plan = parquet.allocate(source, target, **money, fill=not args.no_fill, backend=args.backend)
+    plans = [_numbers(plan, k, len(amounts) > 1) for k in range(len(amounts))]
+    seconds = plan.stats["seconds"]
+    _say(args, given, target, plan.rows, plan.treatments, plan.stats["backend"], seconds, plans, plan.stats)
+
+
+def _say(
+    args: argparse.Namespace,
+    given: str,
+    target: Path,
+    rows: int,
+    treatments: int,
+    backend: str,
+    seconds: float,
+    plans: list[dict[str, Any]],
+    readings: dict[str, Any] | None = None,
+) -> None:
+    """The plans on stdout; `seconds` are the solver's, or, with `readings`, those of reading and writing as well."""
     if args.json:
-        done = {"rows": len(value), "treatments": value.shape[1], "seconds": seconds, "output": str(target)}
-        print(json.dumps({**done, "backend": plan.stats["backend"], "plans": plans}, indent=2))
+        done = {"rows": rows, "treatments": treatments, "seconds": seconds, "output": str(target)}
+        more = {} if readings is None else {name: readings[name] for name in ("sweeps", "rows_read", "rows_per_second")}
+        print(json.dumps({**done, **more, "backend": backend, "plans": plans}, indent=2))
         return
-    print(f"{len(value):,} rows, {value.shape[1]} treatments, backend {plan.stats['backend']}, {1000 * seconds:.1f} ms")
+    took = f"{1000 * seconds:.1f} ms"
+    if readings is not None:
+        took = f"{seconds:.1f} s, {readings['rows_per_second']:,.0f} rows a second, {readings['sweeps']} + 1 readings"
+    print(f"{rows:,} rows, {treatments} treatments, backend {backend}, {took}")
     for p in plans:
         first = f"multiplier {p['multiplier']:,.10g}" if given == "multiplier" else f"budget {p['budget']:,.10g}"
         last = "" if given == "multiplier" else f", multiplier {p['multiplier']:.6g}"

@@ -22,7 +22,10 @@ struct FixedPoint {
   static FixedPoint for_largest(double magnitude) {
     int exponent = 0;
     std::frexp(magnitude, &exponent);
-    const int shift = kFixedPointBits - exponent;
+    return of_shift(kFixedPointBits - exponent);
+  }
+
+  static FixedPoint of_shift(int shift) {
     return {shift, std::ldexp(1.0, shift / 2), std::ldexp(1.0, shift - shift / 2)};
   }
 

@@ -30,8 +30,8 @@ std::vector<Thing> joined(std::vector<std::vector<Thing>>& parts) {
 
 template <class T>
 EdgeList list_edges(const InstanceView<T>& instance, const FixedPoint& value_scale, const FixedPoint& cost_scale,
-                    int threads) {
-  const WalkJob<T> job = walk_job(instance, value_scale, cost_scale, {0, INFINITY});
+                    const Bracket& bracket, int threads, std::int32_t* choice) {
+  const WalkJob<T> job = walk_job(instance, value_scale, cost_scale, bracket);
   std::vector<std::vector<Edge>> parts(static_cast<std::size_t>((instance.users + kChunk - 1) / kChunk));
   std::vector<EdgeList> sums(parts.size());
   Lender<Lister> listers;
@@ -42,12 +42,14 @@ EdgeList list_edges(const InstanceView<T>& instance, const FixedPoint& value_sca
     users.reserve(static_cast<std::size_t>(end - begin));
     for (std::int64_t i = begin; i < end; ++i) users.push_back({static_cast<std::int32_t>(i), -1});
     EdgeList& sum = sums[static_cast<std::size_t>(k)];
-    lister->walk(job, users.data(), end - begin, [&](const Open*, std::int64_t, const WalkRun& run, std::int64_t n) {
+    const auto see = [&](const Open* some, std::int64_t count, const WalkRun& run, std::int64_t n) {
       auto& part = parts[static_cast<std::size_t>(k)];
       part.insert(part.end(), run.edges, run.edges + n);
       sum.before.add(run.before);
       sum.closed_user |= run.closed_user;
-    });
+      if (choice != nullptr) std::copy(run.at, run.at + count, choice + some->user);
+    };
+    lister->walk(job, users.data(), end - begin, see);
   });
   EdgeList out;
   for (const EdgeList& sum : sums) {
@@ -58,6 +60,8 @@ EdgeList list_edges(const InstanceView<T>& instance, const FixedPoint& value_sca
   return out;
 }
 
-template EdgeList list_edges(const InstanceView<float>&, const FixedPoint&, const FixedPoint&, int);
-template EdgeList list_edges(const InstanceView<double>&, const FixedPoint&, const FixedPoint&, int);
+template EdgeList list_edges(const InstanceView<float>&, const FixedPoint&, const FixedPoint&, const Bracket&, int,
+                             std::int32_t*);
+template EdgeList list_edges(const InstanceView<double>&, const FixedPoint&, const FixedPoint&, const Bracket&, int,
+                             std::int32_t*);
 }  // namespace bidfcl

@@ -26,15 +26,16 @@ WalkJob<T> walk_job(const InstanceView<T>& instance, const FixedPoint& value_sca
           false};
 }
 
-// Every hull edge of every user, each user's in order of position, and where the users stand before them.
+// Hull edges, each user's in order of position, and where the users stand before them.
 struct EdgeList {
   std::vector<Edge> edges;
   Totals before;
   bool closed_user = false;  // some user has no open treatment
 };
 
+// Every edge inside a bracket, by walking every user; `choice` [N], if given, is where each stands before them.
 template <class T>
 EdgeList list_edges(const InstanceView<T>& instance, const FixedPoint& value_scale, const FixedPoint& cost_scale,
-                    int threads);
+                    const Bracket& bracket, int threads, std::int32_t* choice = nullptr);
 
 }  // namespace bidfcl

@@ -31,7 +31,7 @@ Frontier build(const Problems& p, int threads) {
   }
   const FixedPoint value_scale = FixedPoint::for_largest(largest.value);
   const FixedPoint cost_scale = FixedPoint::for_largest(largest.cost);
-  EdgeList list = list_edges(instance, value_scale, cost_scale, threads);
+  EdgeList list = list_edges(instance, value_scale, cost_scale, {0, INFINITY}, threads);
   if (list.closed_user) {
     out.status = kNoOpenTreatment;
     return out;

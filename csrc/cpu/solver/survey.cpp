@@ -25,7 +25,11 @@ Largest largest_of(const InstanceView<T>& instance, int threads) {
 
 template <class T>
 bool costs_rounded(const InstanceView<T>& instance, const Largest& largest, int threads) {
-  const FixedPoint scale = FixedPoint::for_largest(largest.cost);
+  return costs_rounded(instance, largest, FixedPoint::for_largest(largest.cost), threads);
+}
+
+template <class T>
+bool costs_rounded(const InstanceView<T>& instance, const Largest& largest, const FixedPoint& scale, int threads) {
   if (!largest.finite || is_whole<T>(largest.least_cost, scale)) return false;
   std::atomic<bool> broken{false};
   for_chunks(instance.users, kChunk, threads, [&](std::int64_t, std::int64_t begin, std::int64_t end) {
@@ -44,6 +48,8 @@ template Largest largest_of(const InstanceView<float>&, int);
 template Largest largest_of(const InstanceView<double>&, int);
 template bool costs_rounded(const InstanceView<float>&, const Largest&, int);
 template bool costs_rounded(const InstanceView<double>&, const Largest&, int);
+template bool costs_rounded(const InstanceView<float>&, const Largest&, const FixedPoint&, int);
+template bool costs_rounded(const InstanceView<double>&, const Largest&, const FixedPoint&, int);
 template Survey survey(const InstanceView<float>&, int);
 template Survey survey(const InstanceView<double>&, int);
 

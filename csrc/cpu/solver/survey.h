@@ -19,6 +19,10 @@ Largest largest_of(const InstanceView<T>& instance, int threads);
 template <class T>
 bool costs_rounded(const InstanceView<T>& instance, const Largest& largest, int threads);
 
+// The same in a scale that more than this instance decided.
+template <class T>
+bool costs_rounded(const InstanceView<T>& instance, const Largest& largest, const FixedPoint& scale, int threads);
+
 // Both.
 template <class T>
 Survey survey(const InstanceView<T>& instance, int threads);

@@ -1,0 +1,361 @@
+"""Allocation on Parquet files of any size, in bounded memory.
+
+A sample, one reading of the numbers (a second one only where its bracket misses), one more reading that writes. What is in
+memory at a time: a few blocks of 65,536 rows, the sample, and up to a million hull edges near λ*.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from .. import _check, _fixed, backends
+from .._problems import EdgesBetween, Problems, Scales
+from ..errors import Status
+from ..progress import Progress
+from . import _dataset, _output
+from ._curve import SAMPLE, CurvePart, sampled
+from ._dataset import Block, Dataset
+from ._decide import Rule, choose
+from ._facts import Facts, scales_of
+from ._finish import Outcome
+from ._kept import Kept
+from ._ledger import Ledger
+from ._pipeline import Behind, ahead
+from ._search import Ask, Curve, Stretch, Sweep, run, search
+from ._shard import open_user
+
+_PLACES = 64  # row groups that a sample is taken from
+
+
+@dataclass(frozen=True)
+class WrittenPlan:
+    """A plan whose choices stand in `output`.
+
+    The numbers are those of `Plan`: floats for one budget or multiplier, else float64 arrays [K].
+
+    Attributes
+    ----------
+    output
+        The file or folder written; None if there was no plan to write.
+    rows, treatments
+        N and M.
+    stats
+        `rows_read`: rows visited in all readings; `sweeps`: readings before the one that writes; `active`: edges kept;
+        `backend`; `seconds`: of the whole call; `rows_per_second`: rows ÷ seconds.
+    """
+
+    output: Path | None
+    rows: int
+    treatments: int
+    multiplier: Any
+    value: Any
+    spend: Any
+    dual_bound: Any
+    gap: Any
+    least_budget: Any
+    status: Any
+    budget: Any
+    stats: dict[str, Any]
+
+
+def allocate(
+    source: str | Path,
+    target: str | Path,
+    budget: Any = None,
+    *,
+    multiplier: Any = None,
+    fill: bool = True,
+    backend: str | None = None,
+    progress: bool = True,
+    throw: bool = True,
+) -> WrittenPlan:
+    """Choose a treatment for every row of a Parquet file or folder, and write the choices to Parquet.
+
+    The plan is the one that `solve_mckp` finds for the same rows in memory, bit for bit. Rows are users, in the order of
+    the files' paths and of the rows in them; the output has the same order.
+
+    Parameters
+    ----------
+    source
+        A Parquet file, or a folder of them, hive partitions (`day=2026-01-01/…`) included. Columns value_0, value_1, … and
+        cost_0, cost_1, … hold one treatment each; every other column is kept.
+    target
+        A name that ends in .parquet: one file; for a folder also a name without an ending: a folder with a file for each
+        of the input's. Columns `choice`, `value` and `cost` are added; of several budgets, `choice_at_B`, ….
+        It appears under that name when it is whole.
+    budget, multiplier
+        One of them, as in `solve_mckp`: a number, or [K], for K plans in the same readings.
+    fill, backend, throw
+        As in `solve_mckp`.
+    progress
+        A line with rows a second and the time left, on a terminal.
+
+    Raises
+    ------
+    InfeasibleBudget
+        As in `solve_mckp`; nothing is written.
+    ValueError
+        For files that cannot be read, cells that are no finite numbers, an output that cannot be written.
+    RuntimeError
+        If the files change between two readings.
+    """
+    _check.budget_or_multiplier(budget, multiplier)
+    amounts, name = (budget, "budget") if multiplier is None else (multiplier, "multiplier")
+    amount = np.atleast_1d(_check.per_problem(name, amounts, np.asarray(amounts).size))
+    if multiplier is not None:
+        _check.not_negative("multiplier", amount)
+    several = np.ndim(amounts) > 0
+    job = _Job(Path(source), Path(target), amount, name, several, fill, backends.resolve(backend), progress)
+    return job.run(throw)
+
+
+def column_names(amounts: Sequence[float], several: bool) -> list[tuple[str, str, str]]:
+    """What the output's new columns are called, for each budget or multiplier."""
+    ends = [f"_at_{a:.15g}" if several else "" for a in amounts]
+    return [(f"choice{end}", f"value{end}", f"cost{end}") for end in ends]
+
+
+class _Rescale(Exception):
+    """The numbers are larger or smaller than was believed."""
+
+    def __init__(self, value: float, cost: float) -> None:
+        self.value, self.cost = value, cost
+
+
+class _Job:
+    def __init__(
+        self,
+        source: Path,
+        target: Path,
+        amount: np.ndarray,
+        name: str,
+        several: bool,
+        fill: bool,
+        module: ModuleType,
+        progress: bool,
+    ) -> None:
+        self.began = time.perf_counter()
+        self.dataset: Dataset = _dataset.open_dataset(source)
+        self.target, self.amount, self.name, self.several = target, amount, name, several
+        self.fill, self.module, self.progress = fill, module, progress
+        self.names = column_names(amount.tolist(), several)
+        _output.check(self.dataset, target, [n for triple in self.names for n in triple])
+        self.rows_read = self.sweeps = 0
+
+    def run(self, throw: bool) -> WrittenPlan:
+        sample = self._sample()
+        facts = self._guess(sample)
+        for _ in range(4):
+            try:
+                outcomes = self._outcomes(sample, facts)
+                if throw:
+                    for k, o in enumerate(outcomes):
+                        o.raise_for(k if self.several else None)
+                outcomes = self._write(outcomes, facts)
+                return self._plan(outcomes, all(o.status is Status.SOLVED for o in outcomes))
+            except _Rescale as true:
+                facts = facts._replace(value=true.value, cost=true.cost)
+        raise RuntimeError(f"{self.dataset.root}: changes while it is read")
+
+    # --- Before the first reading -------------------------------------------------------------------------------------
+
+    def _sample(self) -> tuple[np.ndarray, np.ndarray]:
+        """Rows from the beginnings of row groups all over the files."""
+        units = len(self.dataset.units)
+        if not units:
+            raise ValueError(f"{self.dataset.root}: has no rows")
+        places = np.unique(np.linspace(0, units - 1, min(units, _PLACES)).round().astype(int)).tolist()
+        each = -(-min(SAMPLE, self.dataset.rows) // len(places))
+        parts = [(b.value, b.cost) for b in self.dataset.blocks(places, most=each)]
+        value, cost = (np.concatenate(x) for x in zip(*parts, strict=True))
+        self.rows_read += len(value)
+        return value, cost
+
+    def _guess(self, sample: tuple[np.ndarray, np.ndarray]) -> Facts:
+        """Facts whose largest numbers the first reading will check."""
+        p = _check.instance(*sample, None)
+        facts = Facts.of(p, self.module.magnitudes(p), np.arange(len(sample[0])))
+        value, cost = (max(x) for x in zip(self.dataset.largest or (0.0, 0.0), (facts.value, facts.cost), strict=True))
+        return facts._replace(users=self.dataset.rows, value=value, cost=cost)
+
+    # --- The readings of the search ---------------------------------------------------------------------------------------
+
+    def _outcomes(self, sample: tuple[np.ndarray, np.ndarray], facts: Facts) -> list[Outcome]:
+        if self.name == "multiplier":
+            return [Outcome(Status.SOLVED, float(a), float(a)) for a in self.amount]
+        budgets = self.amount.tolist()
+        return run([search(b, self.fill, facts, 1) for b in budgets], _Readings(self, sample, facts).exchange)
+
+    def blocks(self, what: str, units: Sequence[int], keys: Sequence[str] = ()) -> Iterator[Block]:
+        """A whole reading, with a progress line."""
+        line = Progress(f"{what} {self.dataset.root.name}", self.dataset.rows, show=self.progress, unit="rows")
+        with line:
+            for block in ahead(self.dataset.blocks(units, keys)):
+                yield block
+                self.rows_read += len(block.value)
+                line.step(by=len(block.value))
+
+    # --- The reading that writes ------------------------------------------------------------------------------------------
+
+    def _write(self, outcomes: list[Outcome], facts: Facts) -> list[Outcome]:
+        if not all(o.status is Status.SOLVED for o in outcomes):
+            return outcomes
+        scales, module = facts.scales, self.module
+        by_price = self.name == "multiplier"
+        rules = [Rule.at(o.multiplier, scales) if by_price else Rule.of(o, scales) for o in outcomes]
+        totals = [[0, 0] for _ in outcomes]
+        seen = _Seen(facts)
+        names = [n for triple in self.names for n in triple]
+        with _output.opened(self.dataset, self.target, names) as output:
+            with Behind[tuple[Any, ...]](lambda item: output.write(*item)) as writer:
+                for block in self.blocks("writing", range(len(self.dataset.units)), self.dataset.keys):
+                    p = _check.instance(block.value, block.cost, None)
+                    if by_price:
+                        seen.look(p, module)
+                    columns: list[np.ndarray] = []
+                    rows = np.arange(len(block.value))
+                    for k, rule in enumerate(rules):
+                        found = module.edges_between(p, scales, *rule.bracket)
+                        chosen = choose(found, rule, block.first, block.value, block.cost, scales)
+                        totals[k][0] += chosen.value
+                        totals[k][1] += chosen.cost
+                        columns += [chosen.choice, block.value[rows, chosen.choice], block.cost[rows, chosen.choice]]
+                    writer.give((block.file, block.batch, columns))
+            if by_price:
+                seen.check()
+                outcomes = [_priced(o, t, facts) for o, t in zip(outcomes, totals, strict=True)]
+            elif any(tuple(t) != o.totals for t, o in zip(totals, outcomes, strict=True)):
+                raise RuntimeError(f"{self.dataset.root}: was changed between two readings; nothing was written")
+        return outcomes
+
+    def _plan(self, outcomes: list[Outcome], written: bool) -> WrittenPlan:
+        def shown(name: str) -> Any:
+            numbers = [getattr(o, name) for o in outcomes]
+            return np.array(numbers) if self.several else numbers[0]
+
+        seconds = time.perf_counter() - self.began
+        fields = ("multiplier", "value", "spend", "dual_bound", "gap", "least_budget", "status", "budget")
+        stats = {
+            "rows_read": self.rows_read,
+            "sweeps": self.sweeps,
+            "active": max((o.stats.get("active", 0) for o in outcomes), default=0),
+            "backend": self.module.__name__.rpartition(".")[2],
+            "seconds": seconds,
+            "rows_per_second": self.dataset.rows / seconds,
+        }
+        numbers = {name: shown(name) for name in fields}
+        output = self.target if written else None
+        return WrittenPlan(output, self.dataset.rows, self.dataset.treatments, **numbers, stats=stats)
+
+
+class _Seen:
+    """The largest numbers of a reading, against those that its scales were chosen for."""
+
+    def __init__(self, facts: Facts) -> None:
+        self.scales, self.value, self.cost = facts.scales, 0.0, 0.0
+
+    def look(self, p: Problems, module: ModuleType) -> None:
+        found = module.magnitudes(p)
+        self.value, self.cost = max(self.value, found.value), max(self.cost, found.cost)
+        own = scales_of(self.value, self.cost)
+        if own.value < self.scales.value or own.cost < self.scales.cost:
+            raise _Rescale(self.value, self.cost)
+
+    def check(self) -> None:
+        if scales_of(self.value, self.cost) != self.scales:
+            raise _Rescale(self.value, self.cost)
+
+
+class _Readings:
+    """The whole dataset as one shard."""
+
+    def __init__(self, job: _Job, sample: tuple[np.ndarray, np.ndarray], facts: Facts) -> None:
+        self.job, self.module, self.facts, self.scales = job, job.module, facts, facts.scales
+        self.sample = sample
+        self._curve: CurvePart | None = None
+        self._ledgers: dict[int, Ledger] = {}
+        self._rounded = False
+        self._surveyed = False
+
+    def exchange(self, asks: list[tuple[int, Ask]]) -> list[Sequence[Any]]:
+        sweeps = {k: ask for k, ask in asks if isinstance(ask, Sweep)}
+        swept = self._sweep(sweeps) if sweeps else {}
+        answers: list[Sequence[Any]] = []
+        for k, ask in asks:
+            if isinstance(ask, Curve):
+                answers.append([self.curve().between(ask.low, ask.high, 1 << 30)])
+            elif isinstance(ask, Stretch):
+                answers.append([self._ledgers[k].sketch(*ask)])
+            else:
+                answers.append([swept[k]])
+        return answers
+
+    def curve(self) -> CurvePart:
+        if self._curve is None:
+            p = _check.instance(*self.sample, None)
+            found = self.module.edges_between(p, self.scales, 0.0, np.inf)
+            self._curve = sampled(p, found, self.scales, self.facts.users)
+        return self._curve
+
+    def _sweep(self, asks: dict[int, Sweep]) -> dict[int, Any]:
+        """One reading for all the searches that want one."""
+        job, facts = self.job, self.facts
+        budgets = job.amount.tolist()
+        kept = {
+            k: Kept(*ask, _fixed.floor(budgets[k], self.scales.cost), self.scales, facts.users)
+            for k, ask in asks.items()
+        }
+        seen = _Seen(facts)
+        for block in job.blocks("reading", spread(len(job.dataset.units))):
+            p = _check.instance(block.value, block.cost, None)
+            if not self._surveyed:
+                seen.look(p, self.module)
+                self._rounded = self._rounded or self.module.costs_rounded(p, self.scales.cost)
+            for each in kept.values():
+                each.take(self._found(p, each.bracket), block.first)
+        if not self._surveyed:
+            seen.check()
+            self._surveyed = True
+        job.sweeps += 1
+        out = {}
+        for k, each in kept.items():
+            out[k], self._ledgers[k] = each.swept(self._rounded, lambda first, each=each: self._again(first, each))  # type: ignore[misc]
+        return out
+
+    def _found(self, p: Problems, bracket: tuple[float, float]) -> EdgesBetween:
+        found = self.module.edges_between(p, self.scales, *bracket)
+        open_user(found)
+        return found
+
+    def _again(self, first: int, kept: Kept) -> EdgesBetween:
+        """The block whose first row is `first`, found once more."""
+        units = self.job.dataset.units
+        at = int(np.searchsorted([u.first for u in units], first, side="right")) - 1
+        for block in self.job.dataset.blocks([at]):
+            if block.first == first:
+                self.job.rows_read += len(block.value)
+                return self._found(_check.instance(block.value, block.cost, None), kept.bracket)
+        raise RuntimeError(f"{self.job.dataset.root}: was changed while it was read")
+
+
+def spread(count: int) -> list[int]:
+    """All of so many units, such that the first few lie all over: by the golden ratio."""
+    order = np.argsort((np.arange(count) * 0.6180339887498949) % 1.0, kind="stable")
+    return order.tolist()
+
+
+def _priced(outcome: Outcome, totals: list[int], facts: Facts) -> Outcome:
+    """A plan at a given multiplier: optimal for a budget equal to its spend."""
+    scales: Scales = facts.scales
+    value, spend = _fixed.nearest(totals[0], scales.value), _fixed.nearest(totals[1], scales.cost)
+    return Outcome(Status.SOLVED, spend, outcome.multiplier, value, spend, _fixed.above(totals[0], scales.value), 0.0)
+
+
+__all__ = ["WrittenPlan", "allocate", "column_names"]
