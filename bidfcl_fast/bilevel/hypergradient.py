@@ -23,6 +23,22 @@ from ..linalg import _vectors as vectors
 
 OutputLoss = Callable[[Tensor], Tensor]
 UpperLoss = Callable[[nn.Module], Tensor]
+Average = Callable[[Tensor], Tensor]  # a flat tensor → its mean over all processes that hold a part of the rows
+
+
+def _alone(x: Tensor) -> Tensor:
+    return x
+
+
+class Averaged(LinearOperator):
+    """The mean of every process's own operator."""
+
+    def __init__(self, own: LinearOperator, average: Average) -> None:
+        super().__init__(own.size, own.dtype, own.device)
+        self._own, self._average = own, average
+
+    def _apply(self, v: Tensor) -> Tensor:
+        return self._average(self._own._apply(v))
 
 
 @dataclass(frozen=True)
@@ -69,7 +85,13 @@ class Lower:
     """The lower problem: a target, its inputs, a loss of its outputs that knows the bridge, and a ridge."""
 
     def __init__(
-        self, target: nn.Module, bridge: nn.Module | Sequence[Tensor], inputs: Tensor, loss: OutputLoss, ridge: float
+        self,
+        target: nn.Module,
+        bridge: nn.Module | Sequence[Tensor],
+        inputs: Tensor,
+        loss: OutputLoss,
+        ridge: float,
+        average: Average | None = None,
     ) -> None:
         if not isinstance(target, nn.Module):
             raise TypeError(f"target must be a torch module, got {type(target).__name__}")
@@ -77,6 +99,7 @@ class Lower:
             raise TypeError(f"lower_loss must be a function of the target's outputs, got {type(loss).__name__}")
         self.module, self.inputs, self.loss = target, inputs, loss
         self.ridge = vectors.number("ridge", ridge)
+        self.average: Average = average or _alone
         self.names = [name for name, p in target.named_parameters() if p.requires_grad]
         self.parameters = vectors.parameters("target", target)
         self.bridge = vectors.parameters("bridge", bridge)
@@ -98,7 +121,7 @@ class Lower:
         with torch.enable_grad():
             leaves = [t.detach().requires_grad_() for t in theta]
             value = self.value(self.outputs(leaves), leaves)
-            return float(value.detach()), vectors.flatten(vectors.gradients(value, leaves))
+            return float(value.detach()), self.average(vectors.flatten(vectors.gradients(value, leaves)))
 
     def pull(self, theta: Sequence[Tensor], v: Tensor) -> Tensor:
         """[Q]: ∇_φ⟨v, ∇_θ ℓ⟩."""
@@ -114,7 +137,8 @@ class Lower:
             leaf = outputs.detach().requires_grad_()
             value = vectors.scalar("lower_loss", self.loss(leaf))
             (slope,) = vectors.gradients(value, [leaf], graph=True)
-            return vectors.flatten(vectors.gradients((slope * pushed.detach()).sum(), self.bridge)).detach()
+            pulled = vectors.gradients((slope * pushed.detach()).sum(), self.bridge)
+            return self.average(vectors.flatten(pulled).detach())
 
     def stationarity(self, value: float, gradient: Tensor, curvature: LinearOperator) -> float:
         """The share of the lower loss that the best step along the gradient takes off: ½(gᵀg)²/(gᵀHg) / ℓ."""
@@ -140,6 +164,7 @@ def implicit_hypergradient(
     x0: Tensor | None = None,
     preconditioner: Callable[[Tensor], Tensor] | None = None,
     stationarity: bool = True,
+    average: Average | None = None,
 ) -> Hypergradient:
     """dL/dφ where the target's parameters are the lower problem's solution: −∇_φ⟨v, ∇_θ ℓ⟩ with H·v = ∇_θ L.
 
@@ -169,6 +194,9 @@ def implicit_hypergradient(
         Of `conjugate_gradient`; `x0` is the last outer step's `solve.x`.
     stationarity
         False: do not work it out (one more gradient and one product); it is NaN then.
+    average
+        Where several processes hold parts of the rows: a flat tensor → its mean over all of them. The problem solved is then
+        that of the means of their losses, lower and upper; every process gets the whole answer, and `upper` is its own part.
 
     Raises
     ------
@@ -177,13 +205,14 @@ def implicit_hypergradient(
 
     Source: Bi-DFCL (arXiv 2510.19517) equation 18, in adjoint form.
     """
-    lower = Lower(target, bridge, inputs, lower_loss, ridge)
+    lower = Lower(target, bridge, inputs, lower_loss, ridge, average)
     theta = lower.parameters
     operator = curvature_of(lower, curvature)
+    operator = Averaged(operator, average) if average is not None else operator
     operator = operator.damped(lower.ridge) if lower.ridge else operator
     with torch.enable_grad():
         upper = vectors.scalar("upper_loss", upper_loss(target))
-        slope = vectors.flatten(vectors.gradients(upper, theta)).detach()
+        slope = lower.average(vectors.flatten(vectors.gradients(upper, theta)).detach())
     solve = conjugate_gradient(
         operator, slope, x0=x0, rtol=rtol, max_steps=max_steps, damping=damping, preconditioner=preconditioner
     )
@@ -220,6 +249,7 @@ def explicit_hypergradient(
     step_size: float,
     steps: int = 1,
     ridge: float = 0.0,
+    average: Average | None = None,
 ) -> Hypergradient:
     """dL(θ_k)/dφ, exactly, where θ_k is the target after `steps` gradient steps on the lower loss from where it is.
 
@@ -229,7 +259,7 @@ def explicit_hypergradient(
 
     Parameters
     ----------
-    target, bridge, lower_loss, upper_loss, inputs, ridge
+    target, bridge, lower_loss, upper_loss, inputs, ridge, average
         As in `implicit_hypergradient`.
     step_size
         α > 0.
@@ -238,7 +268,7 @@ def explicit_hypergradient(
 
     Source: Bi-DFCL (arXiv 2510.19517) appendix A.5.
     """
-    lower = Lower(target, bridge, inputs, lower_loss, ridge)
+    lower = Lower(target, bridge, inputs, lower_loss, ridge, average)
     alpha = vectors.number("step_size", step_size)
     if alpha == 0:
         raise ValueError("step_size must be greater than 0, got 0")
@@ -262,7 +292,8 @@ def _upper_at(lower: Lower, upper_loss: UpperLoss, theta: Tensor) -> tuple[float
     try:
         with torch.enable_grad():
             value = vectors.scalar("upper_loss", upper_loss(lower.module))
-            return float(value.detach()), vectors.flatten(vectors.gradients(value, lower.parameters)).detach()
+            slope = vectors.flatten(vectors.gradients(value, lower.parameters)).detach()
+            return float(value.detach()), lower.average(slope)
     finally:
         write(lower.parameters, before)
 
@@ -271,7 +302,7 @@ def _hessian_product(lower: Lower, theta: Tensor, v: Tensor) -> Tensor:
     with torch.enable_grad():
         leaves = [t.detach().requires_grad_() for t in vectors.unflatten(theta, lower.parameters)]
         slope = vectors.gradients(lower.value(lower.outputs(leaves), leaves), leaves, graph=True)
-        return vectors.flatten(vectors.gradients((vectors.flatten(slope) * v).sum(), leaves)).detach()
+        return lower.average(vectors.flatten(vectors.gradients((vectors.flatten(slope) * v).sum(), leaves)).detach())
 
 
 @torch.no_grad()

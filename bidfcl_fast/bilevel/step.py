@@ -43,6 +43,9 @@ class BilevelStep:
         0: at the target as it is.
     counterfactual_weight
         Of the cells that were not observed.
+    average
+        Of several processes that train together, each on a part of every batch: a flat tensor → its mean over all of them
+        (`scale.torch_distributed.average`). `upper` then gives every process the hypergradient of the mean losses.
 
     Source: Bi-DFCL Algorithm 1 and eq. 18.
     """
@@ -63,6 +66,7 @@ class BilevelStep:
         assumed_steps: int = 0,
         step_size: float = 1e-3,
         counterfactual_weight: float = 1.0,
+        average: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
         if differentiation not in ("implicit", "explicit"):
             raise ValueError(f"differentiation must be 'implicit' or 'explicit', got {differentiation!r}")
@@ -75,7 +79,7 @@ class BilevelStep:
         self.cg_steps, self.cg_tolerance = vectors.count("cg_steps", cg_steps), cg_tolerance
         self.damping, self.share = vectors.number("damping", damping), share
         self.assumed_steps, self.step_size = vectors.count("assumed_steps", assumed_steps), step_size
-        self.counterfactual_weight = counterfactual_weight
+        self.counterfactual_weight, self.average = counterfactual_weight, average
         self.last: Hypergradient | None = None
         self._warm: Tensor | None = None
         self._fused: MLPCurvature | None = None
@@ -107,7 +111,7 @@ class BilevelStep:
         if self.differentiation == "explicit":
             found = explicit_hypergradient(
                 self.target, learned, lower_loss, self.upper_loss, batch.x,
-                step_size=self.step_size, steps=max(1, self.assumed_steps),
+                step_size=self.step_size, steps=max(1, self.assumed_steps), average=self.average,
             )  # fmt: skip
         else:
             found = self._implicit(batch, learned, lower_loss, start)
@@ -125,7 +129,7 @@ class BilevelStep:
                 held = self.labels(batch, start)
             for _ in range(self.assumed_steps):
                 with torch.enable_grad():
-                    slope = torch.autograd.grad(held.loss(self.target(batch.x)), theta)
+                    slope = self._averaged(torch.autograd.grad(held.loss(self.target(batch.x)), theta))
                 with torch.no_grad():
                     for p, g in zip(theta, slope, strict=True):
                         p.sub_(g, alpha=self.step_size)
@@ -133,6 +137,7 @@ class BilevelStep:
             found = implicit_hypergradient(
                 self.target, learned, lower_loss, self.upper_loss, batch.x, curvature=operator, rtol=self.cg_tolerance,
                 max_steps=self.cg_steps, damping=self._absolute(operator), x0=self._warm, stationarity=False,
+                average=self.average,
             )  # fmt: skip
         finally:
             if before is not None:
@@ -148,7 +153,13 @@ class BilevelStep:
         v = self._warm
         if v is None or not bool(v.any()):
             v = torch.ones(operator.size, dtype=operator.dtype, device=operator.device)
-        return self.damping * float((operator @ v).norm() / v.norm())
+        bent = operator @ v
+        return self.damping * float((bent if self.average is None else self.average(bent)).norm() / v.norm())
+
+    def _averaged(self, slope: Sequence[Tensor]) -> Sequence[Tensor]:
+        if self.average is None:
+            return slope
+        return vectors.unflatten(self.average(vectors.flatten(slope)), slope)
 
     def _operator(self, batch: Batch, labels: Labels) -> Any:
         """The fused curvature where the target allows it, else the name of the general one."""

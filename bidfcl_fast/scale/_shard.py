@@ -8,17 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from .._problems import EdgesBetween, Problems, Scales
+from .. import _check
+from .._problems import EDGE, EdgesBetween, Problems, Scales
 from ..errors import Status
 from ._curve import CurvePart, sample_rows, sampled
 from ._facts import Facts
 from ._finish import Outcome
 from ._ledger import Ledger, exact_sum
 from ._search import Ask, Curve, Stretch, Sweep, Swept
-
-
-class ClosedUser(ValueError):
-    """A user has no open treatment."""
 
 
 def facts_of(problems: Problems, module: ModuleType, shards: int) -> Facts:
@@ -32,9 +29,11 @@ def facts_of(problems: Problems, module: ModuleType, shards: int) -> Facts:
     users = int(problems.stop[0] - problems.start[0])
     if not users:
         return Facts(0, 0.0, 0.0, 0.0, 0.0)
+    if problems.mask is not None and not problems.cells(problems.mask, 0).any(axis=1).all():
+        _check.raise_for(Status.NO_OPEN_TREATMENT, problems, 0, np.nan, True)
     magnitudes = module.magnitudes(problems)
     if not magnitudes.finite:
-        return Facts(users, np.nan, np.nan, 0.0, 0.0)
+        _check.raise_for(Status.NOT_FINITE, problems, 0, np.nan, True)
     return Facts.of(problems, magnitudes, sample_rows(users, shards))
 
 
@@ -117,10 +116,8 @@ class ArrayShard:
 
 def open_user(found: EdgesBetween) -> None:
     if found.status is Status.NO_OPEN_TREATMENT:
-        raise ClosedUser("mask leaves a user no open treatment; every user needs one")
+        raise ValueError("mask leaves a user no open treatment; every user needs one")
 
 
 def _nothing(users: int) -> EdgesBetween:
-    from .._problems import EDGE
-
     return EdgesBetween(Status.SOLVED, np.zeros(users, np.int32), 0, 0, np.empty(0, EDGE))

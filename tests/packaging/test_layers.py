@@ -105,6 +105,7 @@ AT_TOP = {
     "llvmlite": lambda module: module == "backends.numba_kernels",  # Numba's own
     "torch": lambda module: (
         module.split(".")[0] in {"ops", "autograd", "losses", "linalg", "bilevel", "methods", "bench"}
+        or module == "scale.torch_distributed"
     ),
     "highspy": lambda module: module == "bench.peers.highs_lp",
 }
@@ -112,6 +113,7 @@ IN_FUNCTION = {
     **AT_TOP,
     "matplotlib": lambda module: module.split(".")[0] in {"frontier", "report"},
     "pyarrow": lambda module: module.split(".")[0] in {"data", "tables", "scale"},
+    "pyspark": lambda module: module == "scale.spark",
     "highspy": lambda module: module in {"mckp", "bench.peers.highs_lp"},
     "torchopt": lambda module: module == "bench.peers.torchopt_cg",
     "betty": lambda module: module == "bench.peers.betty_cg",
