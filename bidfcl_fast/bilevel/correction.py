@@ -11,13 +11,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from .residual import Left, Residual
+
 Array = NDArray[Any]
 
 HEADS = ("value", "cost")
 
 # A head's levels, or its slopes, are corrected only where all of them together are off with a p-value below this: shrinkage alone
 # lets half of the noise through.
-_DOUBT = 0.01
+DOUBT = 0.01
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +40,10 @@ class Correction:
         [2, M]: of "the log is not biased here", by a χ² test of all coefficients.
     tested
         [2, 2]: the p-values of "no treatment's level is off" and "no treatment's slope is off", for each head.
+    residual
+        What networks found beyond that, or None.
+    left
+        What the trial still shows after all of it (`Left`), or None.
     """
 
     coefficients: Array = field(repr=False)
@@ -47,6 +53,8 @@ class Correction:
     shrinkage: Array
     p_value: Array
     tested: Array
+    residual: Residual | None = None
+    left: Left | None = None
 
     @property
     def biased(self) -> Array:
@@ -59,9 +67,19 @@ class Correction:
         return np.asarray(np.sqrt(np.square(self.coefficients).sum(2).mean(1)))
 
     def __call__(self, x: Any) -> Array:
-        """δ [2, N, M] of standardised features x [N, F]."""
+        """δ [2, N, M] of standardised features x [N, F]: the linear part and what networks found."""
         x = np.asarray(x, np.float64)
-        return np.asarray(self.coefficients[:, None, :, 0] + np.einsum("nf,hmf->hnm", x, self.coefficients[:, :, 1:]))
+        out = self.coefficients[:, None, :, 0] + np.einsum("nf,hmf->hnm", x, self.coefficients[:, :, 1:])
+        if self.residual is not None:
+            device = next(self.residual.start.parameters()).device
+            more = self.residual(torch.from_numpy(x.astype(np.float32)).to(device)).double().cpu().numpy()
+            out = out + np.stack(np.split(more, 2, axis=1))
+        return np.asarray(out)
+
+    def of(self, x: Any, treatment: Any) -> Array:
+        """δ of the treatments received, [N, 2], from the linear part alone."""
+        own = self.coefficients[:, np.asarray(treatment)]
+        return np.asarray((own[:, :, 0] + np.einsum("nf,hnf->hn", np.asarray(x, np.float64), own[:, :, 1:])).T)
 
     def __str__(self) -> str:
         lines = []
@@ -74,10 +92,11 @@ class Correction:
                 f"deviations on average, p {self.p_value[h, j]:.1g}"
                 for j in found
             ]
-        return "\n".join(lines)
-
-    def arrays(self) -> dict[str, Array]:
-        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+            if self.residual is not None and self.residual.share[h]:
+                lines.append(
+                    f"{head}: networks found more; {self.residual.share[h]:.0%} of it was seen again on rows they never saw"
+                )
+        return "\n".join(lines + ([] if self.left is None else self.left.lines(HEADS)))
 
 
 def ridge_correction(
@@ -86,7 +105,7 @@ def ridge_correction(
     treatment: Any,
     treatments: int,
     *,
-    log: tuple[Any, Any, Any] | None = None,
+    log: tuple[Any, Any, Any] | Regressions | None = None,
     weight: Any = None,
 ) -> Correction:
     """Empirical Bayes ridge of a trial's residuals on [1, x], for each treatment and head.
@@ -106,7 +125,7 @@ def ridge_correction(
     treatment
         [N] integers.
     log
-        The same three of the log itself. Its own coefficients are then taken off: what the model of the log gets wrong about
+        The same three of the log itself, or their `Regressions`. Its own coefficients are then taken off: what the model of the log gets wrong about
         the log is no bias.
     weight
         [N] of the trial's rows. The correction is used on the log's rows, so it should be right where these lie: with the
@@ -114,25 +133,24 @@ def ridge_correction(
 
     Source: EVIDENCE part 2 §1 of this project; empirical Bayes by moments as in Efron and Morris (1973).
     """
-    fits = _fits(residual, x, treatment, treatments, weight)
-    if log is not None:
-        fits = [
-            [_difference(a, b) for a, b in zip(one, other, strict=True)]
-            for one, other in zip(fits, _fits(*log, treatments), strict=True)
-        ]
+    fits = _compared(residual, x, treatment, treatments, weight, log)
+    return _shrunk(fits, treatments, np.shape(x)[1])
+
+
+def _shrunk(fits: list[list[_Fit | None]], treatments: int, features: int) -> Correction:
     tested = _tested(fits)
     size = (2, treatments)
-    coefficients = np.zeros((*size, 1 + np.shape(x)[1]))
+    coefficients = np.zeros((*size, 1 + features))
     level, error, slope, shrinkage = (np.zeros(size) for _ in range(4))
     p_value = np.ones(size)
     for h in (0, 1):
         known = [f for f in fits[h] if f is not None and len(f.b) > 1]
         excess = [f.b[1:] ** 2 - np.diag(f.variance)[1:] for f in known]
-        of_slopes = max(0.0, float(np.mean(excess))) if excess and tested[h, 1] < _DOUBT else 0.0
+        of_slopes = max(0.0, float(np.mean(excess))) if excess and tested[h, 1] < DOUBT else 0.0
         for j, f in enumerate(fits[h]):
             if f is None:
                 continue
-            of_level = max(0.0, float(f.b[0] ** 2 - f.variance[0, 0])) if tested[h, 0] < _DOUBT else 0.0
+            of_level = max(0.0, float(f.b[0] ** 2 - f.variance[0, 0])) if tested[h, 0] < DOUBT else 0.0
             shrunk = f.posterior(np.r_[of_level, np.full(len(f.b) - 1, of_slopes)])
             coefficients[h, j, : len(shrunk)] = shrunk
             level[h, j], error[h, j] = -f.b[0], np.sqrt(f.variance[0, 0])
@@ -213,11 +231,56 @@ def _fits(residual: Any, x: Any, treatment: Any, treatments: int, weight: Any = 
     return [[_least_squares(e[mine, h], x[mine], w[mine]) for mine in rows] for h in (0, 1)]
 
 
+class Regressions:
+    """Residuals [N, 2] of a model of the log, regressed on [1, x] treatment by treatment: done once, used several times."""
+
+    def __init__(self, residual: Any, x: Any, treatment: Any, treatments: int) -> None:
+        self.fits = _fits(residual, x, treatment, treatments)
+
+
+def _compared(
+    residual: Any, x: Any, treatment: Any, treatments: int, weight: Any, log: tuple[Any, Any, Any] | Regressions | None
+) -> list[list[_Fit | None]]:
+    """[2][M]: the trial's regressions, less the log's own where these are given."""
+    fits = _fits(residual, x, treatment, treatments, weight)
+    if log is None:
+        return fits
+    of_log = log if isinstance(log, Regressions) else Regressions(*log, treatments)
+    pairs = zip(fits, of_log.fits, strict=True)
+    return [[_difference(a, b) for a, b in zip(one, two, strict=True)] for one, two in pairs]
+
+
 def _difference(trial: _Fit | None, log: _Fit | None) -> _Fit | None:
     if trial is None or log is None:
         return trial
     size = min(len(trial.b), len(log.b))
     return _Fit(trial.b[:size] - log.b[:size], trial.variance[:size, :size] + log.variance[:size, :size])
+
+
+def held_out_ridge(
+    residual: Any, x: Any, treatment: Any, treatments: int, fold: Any, *, log: Regressions, weight: Any
+) -> Array:
+    """`residual` [N, 2] less `ridge_correction`'s δ, for each row that of the one fitted without its fold."""
+    residual, x, t, w = (np.asarray(a) for a in (residual, x, treatment, weight))
+    out = np.array(residual, np.float64)
+    for k in np.unique(fold):
+        fitted, held = fold != k, fold == k
+        fits = _compared(residual[fitted], x[fitted], t[fitted], treatments, w[fitted], log)
+        out[held] -= _shrunk(fits, treatments, x.shape[1]).of(x[held], t[held])
+    return out
+
+
+def left_over(
+    residual: Any, x: Any, treatment: Any, treatments: int, *, log: tuple[Any, Any, Any] | Regressions, weight: Any
+) -> Left:
+    """What a correction left, from the residuals after it of rows that it was not fitted to; the rest as in `ridge_correction`."""
+    fits = _compared(residual, x, treatment, treatments, weight, log)
+    level, error = np.zeros((2, treatments)), np.full((2, treatments), np.inf)
+    for h, head in enumerate(fits):
+        for j, fitted in enumerate(head):
+            if fitted is not None:
+                level[h, j], error[h, j] = -fitted.b[0], np.sqrt(fitted.variance[0, 0])
+    return Left(level, error, _tested(fits))
 
 
 def log_propensity(x: Tensor, treatment: Tensor, treatments: int, at: Tensor, *, rows: int = 10_000) -> Tensor:

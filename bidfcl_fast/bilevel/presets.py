@@ -11,10 +11,12 @@ class Settings:
     """What `BiDFCL` does; its arguments of the same names explain them.
 
     `schedule`: passes over the data of `obs` (the log's model, for the correction), `teacher`, `warm` (the student on the log's observed
-    outcomes alone, first) and `student`; `batch`, `lr` and `floor` of all of them.
+    outcomes alone, first) and `student`; `batch`, `lr`, `floor` and `decay` (of weights) of all of them.
     """
 
     correction: str = "none"
+    students: int = 1
+    answer: str = "students"
     teachers: Any = 1
     teacher_rows: str = "rct"
     gate: Any = 0.5
@@ -46,16 +48,28 @@ class Settings:
 
 
 # What simulations with known truth support: ground the log's outcomes on the trial, distil from teachers that started apart from
-# each other, train from scratch on both tables, and finish on the decision loss where the trial is large and the log was biased.
+# each other, train from scratch on both tables, answer with the mean of all, and where the log was biased and the trial is large,
+# finish on the decision loss.
 RECOMMENDED = Settings(
-    correction="ridge",
+    correction="network",
+    students=1,
+    answer="all",
     teachers=2,
     teacher_rows="both",
     gate=0.9,
     factual_gate=0.5,
     gate_start=(0.9, 0.5),
     trial_rows=True,
-    schedule={"obs": 5, "teacher": 10, "warm": 0, "student": 10, "batch": 1024, "lr": 4e-3, "floor": 0.05},
+    schedule={
+        "obs": 5,
+        "teacher": 10,
+        "warm": 0,
+        "student": 10,
+        "batch": 1024,
+        "lr": 4e-3,
+        "floor": 0.05,
+        "decay": 0.1,
+    },
     finish="auto",
 )
 
@@ -77,13 +91,31 @@ PAPER = Settings(
     step_size=1e-3,
     bridge_lr=3e-3,
     prox=0.0,
-    schedule={"obs": 0, "teacher": 200, "warm": 20, "student": 20, "batch": 2048, "lr": 1e-3, "floor": 0.05},
+    schedule={
+        "obs": 0,
+        "teacher": 200,
+        "warm": 20,
+        "student": 20,
+        "batch": 2048,
+        "lr": 1e-3,
+        "floor": 0.05,
+        "decay": 0.0,
+    },
 )
 
 # Teacher and target mixed at a constant, on both tables: the gates' baseline.
 FIXED_GATE = Settings(
     trial_rows=True,
-    schedule={"obs": 0, "teacher": 200, "warm": 0, "student": 20, "batch": 1024, "lr": 2e-3, "floor": 0.05},
+    schedule={
+        "obs": 0,
+        "teacher": 200,
+        "warm": 0,
+        "student": 20,
+        "batch": 1024,
+        "lr": 2e-3,
+        "floor": 0.05,
+        "decay": 0.0,
+    },
 )
 
 PRESETS = {"recommended": RECOMMENDED, "paper": PAPER, "fixed-gate": FIXED_GATE}
@@ -107,8 +139,12 @@ def settings(preset: str, differentiation: str, given: dict[str, Any]) -> Settin
         raise ValueError(f"schedule knows {', '.join(base.schedule)}; got {', '.join(sorted(unknown))}")
     changed = {name: value for name, value in given.items() if value is not None and name != "schedule"}
     made = replace(base, schedule=schedule, **changed)
-    if made.correction not in ("none", "ridge", "learned"):
-        raise ValueError(f"correction must be 'none', 'ridge' or 'learned', got {made.correction!r}")
+    if made.correction not in ("none", "ridge", "network", "learned"):
+        raise ValueError(f"correction must be 'none', 'ridge', 'network' or 'learned', got {made.correction!r}")
+    if made.answer not in ("students", "all"):
+        raise ValueError(f"answer must be 'students' or 'all', got {made.answer!r}")
+    if isinstance(made.students, bool) or not isinstance(made.students, int) or made.students < 1:
+        raise ValueError(f"students must be at least 1, got {made.students!r}")
     if made.teacher_rows not in ("rct", "both"):
         raise ValueError(f"teacher_rows must be 'rct' or 'both', got {made.teacher_rows!r}")
     if made.upper_every < 1:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ..linalg import CGResult, MLPCurvature
 from ..linalg import _vectors as vectors
+from .descent import descend
 from .hypergradient import Hypergradient, explicit_hypergradient, implicit_hypergradient, write
 from .labels import Batch, Labels, mixed
 
@@ -105,37 +106,29 @@ class BilevelStep:
         with torch.no_grad():
             start = self.target(batch.x) if self.reading == "A" else None
 
-        def lower_loss(outputs: Tensor) -> Tensor:
-            return self.labels(batch, start).loss(outputs)
-
         if self.differentiation == "explicit":
             found = explicit_hypergradient(
-                self.target, learned, lower_loss, self.upper_loss, batch.x,
+                self.target, learned, lambda outputs: self.labels(batch, start).loss(outputs), self.upper_loss, batch.x,
                 step_size=self.step_size, steps=max(1, self.assumed_steps), average=self.average,
             )  # fmt: skip
         else:
-            found = self._implicit(batch, learned, lower_loss, start)
+            found = self._implicit(batch, learned, start)
         found.assign(learned)
         self.last = found
         return found
 
-    def _implicit(
-        self, batch: Batch, learned: Sequence[Tensor], lower_loss: Callable[[Tensor], Tensor], start: Tensor | None
-    ) -> Hypergradient:
+    def _implicit(self, batch: Batch, learned: Sequence[Tensor], start: Tensor | None) -> Hypergradient:
         theta = vectors.parameters("target", self.target)
         before = vectors.flatten(theta).detach().clone() if self.assumed_steps else None
         try:
-            with torch.no_grad():
-                held = self.labels(batch, start)
-            for _ in range(self.assumed_steps):
-                with torch.enable_grad():
-                    slope = self._averaged(torch.autograd.grad(held.loss(self.target(batch.x)), theta))
-                with torch.no_grad():
-                    for p, g in zip(theta, slope, strict=True):
-                        p.sub_(g, alpha=self.step_size)
+            # The bridge is asked once: its answer without the way back is held below, the way back is walked at the end.
+            with torch.enable_grad():
+                made = self.labels(batch, start)
+            held = Labels(*(t.detach() for t in made))
+            descend(self.target, theta, batch.x, held, self.assumed_steps, self.step_size, self.average)
             operator = self._operator(batch, held)
             found = implicit_hypergradient(
-                self.target, learned, lower_loss, self.upper_loss, batch.x, curvature=operator, rtol=self.cg_tolerance,
+                self.target, learned, made.loss, self.upper_loss, batch.x, curvature=operator, rtol=self.cg_tolerance,
                 max_steps=self.cg_steps, damping=self._absolute(operator), x0=self._warm, stationarity=False,
                 average=self.average,
             )  # fmt: skip
@@ -155,11 +148,6 @@ class BilevelStep:
             v = torch.ones(operator.size, dtype=operator.dtype, device=operator.device)
         bent = operator @ v
         return self.damping * float((bent if self.average is None else self.average(bent)).norm() / v.norm())
-
-    def _averaged(self, slope: Sequence[Tensor]) -> Sequence[Tensor]:
-        if self.average is None:
-            return slope
-        return vectors.unflatten(self.average(vectors.flatten(slope)), slope)
 
     def _operator(self, batch: Batch, labels: Labels) -> Any:
         """The fused curvature where the target allows it, else the name of the general one."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -17,23 +17,22 @@ from ..methods import _fit
 from ..methods._fit import Schedule
 from ..methods._job import Job, TrainingWarning, check_arms, pooled
 from ..methods._learner import NetLearner, Nets
-from ..methods._losses import Cells, columns
-from ..methods._network import Average, engine, mlp, outcome_means, start_at
+from ..methods._losses import Cells, Observed, columns
+from ..methods._network import engine, mlp, outcome_means, start_at
 from ..methods._trial import TrialLoss
-from ..methods._units import Units, outputs
-from ..methods.base import Method
+from ..methods._units import Units
 from ..methods.finish import Finish, overspend, tune
-from ..methods.two_stage import HIDDEN, fit_networks
+from ..methods.two_stage import HIDDEN
 from .bridge import Bridge
-from .correction import Correction, log_propensity, ridge_correction
+from .correction import Correction
+from .grounding import Rows, ground
 from .labels import Batch, mixed
 from .presets import Settings, settings
 from .student import UpperSteps
+from .teachers import teach
 
 # Below this many rows a trial's decision loss is too noisy to finish on.
 _FINISH_FROM = 10_000
-# Root mean square of a value correction, in standard deviations, below which a log counts as unbiased enough to leave it there.
-_FINISH_BIAS = 0.1
 
 
 class BiDFCL(NetLearner):
@@ -52,7 +51,12 @@ class BiDFCL(NetLearner):
     preset
         "recommended", "paper" (Algorithm 1 as written) or "fixed-gate". Each argument below that is None is the preset's.
     correction
-        Of the log's observed outcomes: "none"; "ridge" (`ridge_correction`); "learned", by the upper level from that start.
+        Of the log's observed outcomes: "none"; "ridge" (`ridge_correction`), linear in the features; "network", which goes on from there
+        with networks where the ridge finds a bias (`bilevel.residual`); "learned", by the upper level from that start.
+    students
+        How many targets are trained, each from its own start.
+    answer
+        Whose mean is the prediction: that of the "students", or of "all": the students and the teachers that were built.
     teachers
         How many networks to build, or fitted methods, or one, or a module from standardised features to standardised outputs; what
         several say is averaged.
@@ -84,11 +88,14 @@ class BiDFCL(NetLearner):
     bridge_lr, correction_lr, prox
         Adam's rates above, for gates and correction; `prox` pulls all of them towards where they started.
     schedule
-        Dict of epochs: "obs", "teacher", "warm", "student"; and "batch", "lr", "floor" of all of them. What is left out is the preset's.
+        Dict of epochs: "obs", "teacher", "warm", "student"; and "batch", "lr", "floor", "decay" of all of them. What is left out is the
+        preset's.
     finish
-        "none"; "dfcl" or a dict, as in `tsm-sl`; "auto": 40 steps where the trial has 10,000 rows and the log's values were biased.
+        "none"; "dfcl" or a dict, as in `tsm-sl`; "auto": 40 steps of the last layers where the trial has 10,000 rows and the log's values
+        were biased.
     target
-        None: `hidden` layers. Else a module from standardised features [n, F] to 2M outputs, values then costs; it is copied.
+        None: `hidden` layers. Else a module from standardised features [n, F] to 2M outputs, values then costs; it is copied, and
+        further students start where `reset_parameters` of its parts puts them.
     hidden
         Of the target, teachers and gate networks.
     device
@@ -99,7 +106,7 @@ class BiDFCL(NetLearner):
     correction_
         `Correction`, or None: is the log biased, where, and how sure is that; `print` it.
     bridge_, teacher_
-        The bridge, and the teachers as one module.
+        The bridge, which is learned with the first student and kept for the others; and what the teachers say of a table's people.
     upper_
         The upper steps: loss, gates, price of money, how the linear solves went.
     settings_, seconds_
@@ -118,6 +125,8 @@ class BiDFCL(NetLearner):
         differentiation: str = "implicit",
         preset: str = "recommended",
         correction: str | None = None,
+        students: int | None = None,
+        answer: str | None = None,
         teachers: Any = None,
         teacher_rows: str | None = None,
         gate: Any = None,
@@ -151,7 +160,8 @@ class BiDFCL(NetLearner):
         device: str = "cpu",
     ) -> None:
         self.upper, self.differentiation, self.preset = upper, differentiation, preset
-        self.correction, self.teachers, self.teacher_rows = correction, teachers, teacher_rows
+        self.correction, self.students, self.answer = correction, students, answer
+        self.teachers, self.teacher_rows = teachers, teacher_rows
         self.gate, self.factual_gate, self.gate_start, self.learn = gate, factual_gate, gate_start, learn
         self.trial_rows, self.reading, self.counterfactual_weight = trial_rows, reading, counterfactual_weight
         self.upper_every, self.upper_error, self.upper_rows = upper_every, upper_error, upper_rows
@@ -188,31 +198,32 @@ class BiDFCL(NetLearner):
         x_rct, x_obs = (units.inputs(t.x, self.device) for t in (rct, obs))
         y_rct, y_obs = (units.outcomes(t, self.device) for t in (rct, obs))
 
-        self.correction_ = self._correct(job, (rct, x_rct, y_rct), (obs, x_obs, y_obs), units)
+        self.correction_ = self._correct(job, Rows(rct, x_rct, y_rct), Rows(obs, x_obs, y_obs), units)
         shift = torch.zeros_like(y_obs)
         if self.correction_ is not None:
-            delta = self.correction_(x_obs.cpu().numpy())[:, np.arange(len(obs)), obs.treatment]
-            shift = torch.from_numpy(delta.T.astype(np.float32)).to(self.device)
+            if (
+                self.correction_.residual is not None
+            ):  # what networks found stays as it is; the bridge may move the rest
+                y_obs = y_obs + self.correction_.residual(x_obs).gather(1, self._columns(obs))
+            linear = self.correction_.of(x_obs.cpu().numpy(), obs.treatment)
+            shift = torch.from_numpy(linear.astype(np.float32)).to(self.device)
         clock.lap("correction")
 
-        teacher = self._teach(job, rct, obs, units, y_rct, y_obs + shift)
-        self.teacher_ = teacher
+        self.teacher_, built = teach(
+            job, rct, obs, units, (y_rct, y_obs + shift), s, self._plan("teacher"), hidden=self.hidden, device=self.device
+        )  # fmt: skip
         with torch.no_grad():
-            says = [teacher(t, x) for t, x in ((rct, x_rct), (obs, x_obs))]
+            says = [self.teacher_(t, x) for t, x in ((rct, x_rct), (obs, x_obs))]
         clock.lap("teachers")
 
         if s.trial_rows:
-            rows = _rows(
-                pooled(rct, obs), torch.cat([x_rct, x_obs]), torch.cat([y_rct, y_obs]), torch.cat(says), len(rct)
-            )
+            both = pooled(rct, obs), torch.cat([x_rct, x_obs]), torch.cat([y_rct, y_obs]), torch.cat(says)
+            rows = _rows(*both, len(rct))
         else:
             rows = _rows(obs, x_obs, y_obs, says[1], 0)
-        student = self._student(job, rct, rows, units)
-        if s.schedule["warm"]:
-            student = self._warm(job, obs, units, student)
-            clock.lap("warm")
-        self._train(job, rct, rows, units, student, clock)
-        self._take(Nets([student.eval()], units), rct)
+        self._bridge(job, rct)
+        made = [self._trained(job, rct, obs, rows, units, k, clock).eval() for k in range(s.students)]
+        self._take(Nets(made + (built if s.answer == "all" else []), units), rct)
         if s.finish not in (None, "none"):
             self._end(job, rct, s.finish)
             clock.lap("finish")
@@ -221,128 +232,100 @@ class BiDFCL(NetLearner):
 
     # --- The parts ----------------------------------------------------------------------------------------------------
 
-    def _common(self) -> dict[str, Any]:
-        return {"hidden": self.hidden, "device": self.device}
-
-    def _correct(
-        self, job: Job, trial: tuple[Table, Tensor, Tensor], log: tuple[Table, Tensor, Tensor], units: Units
-    ) -> Correction | None:
+    def _correct(self, job: Job, trial: Rows, log: Rows, units: Units) -> Correction | None:
         s = self.settings_
         if s.correction == "none":
             return None
-        plan = self._plan("obs")
-        modules, _ = fit_networks(job, log[0], units, plan, part_name="log", seed=11, **self._common())
-        left = [
-            (
-                (y - outputs(modules[0], x).gather(1, self._columns(table))).cpu().numpy(),
-                x.cpu().numpy(),
-                table.treatment,
-            )
-            for table, x, y in (trial, log)
-        ]
-        given = torch.from_numpy(log[0].treatment).to(self.device)
-        likely = log_propensity(log[1], given, log[0].treatments, trial[1]).cpu().numpy()
-        w = likely[np.arange(len(trial[0])), trial[0].treatment]
-        return ridge_correction(*left[0], trial[0].treatments, log=left[1], weight=w)
-
-    def _teach(
-        self, job: Job, rct: Table, obs: Table, units: Units, y_rct: Tensor, y_obs: Tensor
-    ) -> Callable[[Table, Tensor], Tensor]:
-        """What the teachers say of people (a table and its standardised features): standardised outputs."""
-        s = self.settings_
-        given = s.teachers
-        if isinstance(given, int) and not isinstance(given, bool):
-            if given < 1:
-                raise ValueError(f"teachers must be at least 1, got {given}")
-            if s.teacher_rows == "both":
-                modules, _ = fit_networks(
-                    job, pooled(rct, obs), units, self._plan("teacher"), part_name="teacher", members=given,
-                    labels=torch.cat([y_rct, y_obs]), seed=22, **self._common(),
-                )  # fmt: skip
-            else:
-                plan = Schedule(s.schedule["teacher"], 1024, 2e-3, patience=15)
-                modules, _ = fit_networks(
-                    job, rct, units, plan, part_name="teacher", members=given, val=job.val, seed=22, **self._common()
-                )
-            average = Average(modules).eval()
-            return lambda table, x: outputs(average, x)
-        if isinstance(given, nn.Module):
-            module = given.to(self.device).eval()
-            return lambda table, x: outputs(module, x)
-        methods = [given] if isinstance(given, Method) else list(given)
-        if not methods or not all(isinstance(m, Method) for m in methods):
-            raise TypeError("teachers must be how many to build, fitted methods, or a module")
-
-        def say(table: Table, x: Tensor) -> Tensor:
-            found = np.mean([units.outside(m.predict(table.x)) for m in methods], axis=0)
-            return torch.from_numpy(found.astype(np.float32)).to(x.device)
-
-        return say
+        return ground(
+            job, trial, log, units, self._plan("obs"), networks=s.correction != "ridge", hidden=self.hidden, device=self.device
+        )  # fmt: skip
 
     def _plan(self, part: str) -> Schedule:
         s = self.settings_.schedule
-        return Schedule(s[part], s["batch"], s["lr"], s["floor"])
+        return Schedule(s[part], s["batch"], s["lr"], s["floor"], s["decay"])
 
     def _columns(self, table: Table) -> Tensor:
         return columns(torch.from_numpy(table.treatment), table.treatments).to(self.device)
 
-    def _student(self, job: Job, rct: Table, rows: Batch, units: Units) -> nn.Module:
+    def _student(self, job: Job, rct: Table, units: Units, k: int) -> nn.Module:
+        torch.manual_seed(_draw(job.seed, 33, k))
         if self.target is not None:
-            return copy.deepcopy(self.target).to(self.device).train()
-        torch.manual_seed(int(np.random.default_rng((job.seed, 33)).integers(2**31)))
+            module = copy.deepcopy(self.target).to(self.device).train()
+            if k:
+                for part in module.modules():
+                    reset: Any = getattr(part, "reset_parameters", None)
+                    if callable(reset):
+                        reset()
+            return module
         net = mlp(rct.x.shape[1], self.hidden, 2 * rct.treatments)
         return start_at(net, outcome_means(units.outcomes(rct), rct)).to(self.device)
 
-    def _warm(self, job: Job, obs: Table, units: Units, student: nn.Module) -> nn.Module:
-        kept = job.store.get("warm")
-        step = job.expect(self.settings_.schedule["warm"])
-        if kept is not None:
-            student.load_state_dict(kept)
-            return student
-        from ..methods._losses import Observed
-
-        loss = Observed(self._columns(obs), units.outcomes(obs, self.device))
-        _fit.fit(
-            engine([student]), units.inputs(obs.x, self.device), loss, self._plan("warm"), seed=(job.seed, 44),
-            store=job.store, part="warm", step=step, log=job.log,
-        )  # fmt: skip
-        job.store.put("warm", student.state_dict())
-        return student.train()
-
-    def _train(self, job: Job, rct: Table, rows: Batch, units: Units, student: nn.Module, clock: _Clock) -> None:
+    def _bridge(self, job: Job, rct: Table) -> None:
         s = self.settings_
-        torch.manual_seed(int(np.random.default_rng((job.seed, 55)).integers(2**31)))
+        torch.manual_seed(_draw(job.seed, 55))
         self.bridge_ = Bridge(
             rct.x.shape[1], rct.treatments, gate=s.gate, factual_gate=s.factual_gate, correction=self.correction_,
             start=s.gate_start, hidden=self.hidden, learn=s.learn or (),
         ).to(self.device)  # fmt: skip
         self.upper_: list[dict[str, Any]] = []
-        step = job.expect(s.schedule["student"])
-        kept = job.store.get("student")
-        if kept is not None:
-            student.load_state_dict({k[7:]: v for k, v in kept.items() if k.startswith("target.")})
-            self.bridge_.load_state_dict({k[7:]: v for k, v in kept.items() if k.startswith("bridge.")})
-            return
-        machine = engine([student])
-        if s.learn:
-            loss: Any = UpperSteps(
+
+    def _trained(self, job: Job, rct: Table, obs: Table, rows: Batch, units: Units, k: int, clock: _Clock) -> nn.Module:
+        """The k-th student: warmed on the log where the schedule says so, then trained; the first one teaches the bridge."""
+        s = self.settings_
+        student = self._student(job, rct, units, k)
+        part, end = ("student", "") if k == 0 else (f"student{k}", str(k))
+        if s.schedule["warm"]:
+            self._fit(
+                job, f"warm{end}", student, units.inputs(obs.x, self.device), self._seen(obs, units), "warm", (44, k)
+            )
+            clock.lap(f"warm{end}")
+        hook: Any = None
+        if s.learn and k == 0:
+            hook = UpperSteps(
                 self.bridge_, student, self._upper_loss(job, rct, units), rows, s, self.differentiation, job
             )
-            hook: Any = loss
-            self.upper_ = loss.history
+            self.upper_ = hook.history
+            loss = hook
         else:
             with torch.no_grad():
-                labels = mixed(
-                    rows, self.bridge_(rows), "C" if s.reading == "A" else s.reading, None, s.counterfactual_weight
-                )
-            loss, hook = Cells(labels.label, labels.weight), None
+                reading = "C" if s.reading == "A" else s.reading
+                labels = mixed(rows, self.bridge_(rows), reading, None, s.counterfactual_weight)
+            loss = Cells(labels.label, labels.weight)
+        self._fit(job, part, student, rows.x, loss, "student", (66, k), hook)
+        clock.lap(part)
+        return student
+
+    def _seen(self, table: Table, units: Units) -> Observed:
+        return Observed(self._columns(table), units.outcomes(table, self.device))
+
+    def _fit(
+        self,
+        job: Job,
+        part: str,
+        student: nn.Module,
+        x: Tensor,
+        loss: Any,
+        plan: str,
+        place: tuple[int, int],
+        hook: Any = None,
+    ) -> None:
+        """Train a student, or take it from the store where it is finished; with a hook, the bridge goes along."""
+        step = job.expect(self.settings_.schedule[plan])
+        kept = job.store.get(part)
+        goes_along = {"target": student} if hook is None else {"target": student, "bridge": self.bridge_}
+        if kept is not None:
+            for name, module in goes_along.items():
+                start = len(name) + 1
+                module.load_state_dict({k[start:]: v for k, v in kept.items() if k.startswith(f"{name}.")})
+            return
+        student.train()
         _fit.fit(
-            machine, rows.x, loss, self._plan("student"), seed=(job.seed, 66), hook=hook, store=job.store,
-            part="student", step=step, log=job.log,
+            engine([student]), x, loss, self._plan(plan), seed=(job.seed, *place), hook=hook, store=job.store,
+            part=part, step=step, log=job.log,
         )  # fmt: skip
-        state = {f"target.{k}": v for k, v in student.state_dict().items()}
-        job.store.put("student", {**state, **{f"bridge.{k}": v for k, v in self.bridge_.state_dict().items()}})
-        clock.lap("student")
+        job.store.put(
+            part, {f"{n}.{key}": v for n, module in goes_along.items() for key, v in module.state_dict().items()}
+        )
 
     def _upper_loss(self, job: Job, rct: Table, units: Units) -> TrialLoss:
         s = self.settings_
@@ -353,10 +336,10 @@ class BiDFCL(NetLearner):
 
     def _end(self, job: Job, rct: Table, given: Any) -> None:
         if given == "auto":
-            biased = self.correction_ is not None and float(self.correction_.size[0]) > _FINISH_BIAS
+            biased = self.correction_ is not None and bool(self.correction_.biased[0].any())
             if job.budgets is None or len(rct) < _FINISH_FROM or not biased:
                 return
-            chosen = Finish(loss=self.upper, steps=40, rows=10_000)
+            chosen = Finish(loss=self.upper, steps=40, lr=3e-4, rows=10_000, layers="last")
         else:
             chosen = Finish(loss=self.upper) if given == "dfcl" else Finish.of(given)
         job.need_budgets("the finish")
@@ -383,6 +366,11 @@ class BiDFCL(NetLearner):
             if float(over.max()) > 0.1:
                 text = f"plans sized by predicted cost spend {over.max():.0%} more than the budget on the trial"
                 warnings.warn(text, TrainingWarning, stacklevel=4)
+
+
+def _draw(*place: int) -> int:
+    """A seed for torch, of a place in the run."""
+    return int(np.random.default_rng(place).integers(2**31))
 
 
 def units_sample(units: Units, table: Table, device: Any, most: int = 4096) -> Batch:

@@ -77,6 +77,8 @@ class TrialLoss:
         self.weight_decision, self.weight_error = weight_decision, weight_error
         self.treatments = table.treatments
         self.x = units.inputs(table.x, device)
+        # What the module is called on: something else where only a part of it is trained.
+        self.inputs = self.x
         self.y = units.outcomes(table, device)
         self._columns = columns(torch.from_numpy(table.treatment), table.treatments).to(device)
         # Losses run on the CPU, where the labels stay; predictions come to them.
@@ -106,7 +108,7 @@ class TrialLoss:
             draw = generator((self._seed, self.calls))
             rows = torch.randperm(len(self.x), generator=draw)[: self._rows]
         self.calls += 1
-        return self.of(module(self.x[rows]), rows)
+        return self.of(module(self.inputs[rows]), rows)
 
     def of(self, outputs: Tensor, rows: Any = slice(None)) -> Tensor:
         """The loss of outputs [n, 2M] of the rows `rows` of the trial."""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 
-from bidfcl_fast.bilevel import Batch, BilevelStep, Bridge, Bridged, Correction  # noqa: E402
+from bidfcl_fast.bilevel import Batch, BilevelStep, Bridge, Bridged, Correction, Labels  # noqa: E402
+from bidfcl_fast.bilevel.descent import descend  # noqa: E402
 
 CLOSE = {"rtol": 0, "atol": 2e-10}
 
@@ -173,6 +176,18 @@ def test_differences_of_a_whole_small_training():
         eps = 1e-5
         numeric = (trained(flat + eps * direction) - trained(flat - eps * direction)) / (2 * eps)
         assert float(found.gradient @ direction) == pytest.approx(numeric, rel=1e-6)
+
+
+def test_assumed_steps_by_hand_are_those_of_autograd():
+    torch.manual_seed(0)
+    labels = Labels(torch.randn(50, 4), torch.rand(50, 4))
+    x = torch.randn(50, 3)
+    plain = nn.Sequential(nn.Linear(3, 7), nn.ReLU(), nn.Linear(7, 5), nn.ReLU(), nn.Linear(5, 4))
+    wrapped = nn.Sequential(copy.deepcopy(plain))  # not seen through
+    for target in (plain, wrapped):
+        descend(target, list(target.parameters()), x, labels, 6, 0.3)
+    for a, b in zip(plain.parameters(), wrapped.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
 
 
 def test_misuse_is_named():

@@ -18,6 +18,8 @@ torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 
 from bidfcl_fast.bilevel import BiDFCL  # noqa: E402
+from bidfcl_fast.bilevel.correction import left_over  # noqa: E402
+from bidfcl_fast.bilevel.residual import seen_again  # noqa: E402
 from bidfcl_fast.methods import TrainingWarning, _fit  # noqa: E402
 from bidfcl_fast.methods._trial import TrialLoss  # noqa: E402
 from bidfcl_fast.methods._units import Units  # noqa: E402
@@ -26,6 +28,14 @@ from .small import PAPER_SHORT, SHORT, table  # noqa: E402
 
 RCT, OBS = table(300, 0), table(600, 1, bias=1.0)
 BUDGET = [0.4, 0.8]
+AVERAGED = {
+    "students": 2,
+    "answer": "all",
+    "correction": "network",
+    "schedule": SHORT,
+    "hidden": (8, 8),
+    "finish": {"steps": 3},
+}
 LEARNED = {
     "schedule": SHORT, "gate": "network", "factual_gate": "per-arm", "correction": "learned", "upper_every": 2,
     "upper_rows": 200,
@@ -118,6 +128,99 @@ def test_the_correction_finds_the_bias_and_only_that():
     assert lift.mean() == pytest.approx(1.0, abs=0.2), "not the 2.0 of the log"
 
 
+@pytest.mark.parametrize("size", [1.0, 0.0])
+def test_networks_find_what_no_line_can_and_nothing_where_there_is_nothing(size):
+    """The log's value of arm 1 is off by +0.3 ± size, up where x0·x1 > 0 and down elsewhere."""
+    rng = np.random.default_rng(2)
+
+    def rows(n, bias):
+        x = rng.normal(size=(n, 3))
+        t = rng.integers(2, size=n)
+        off = bias * (t == 1) * (0.3 + size * np.sign(x[:, 0] * x[:, 1])) if bias else 0.0
+        return Table(x, t, t + x[:, 2] + off + 0.5 * rng.normal(size=n), t + 0.3 * rng.normal(size=n), treatments=2)
+
+    trial, log = rows(6000, 0), rows(12_000, 1)
+    found = fit(
+        BiDFCL(correction="network", schedule={"obs": 20, "teacher": 1, "student": 1}, finish="none"), rct=trial, obs=log
+    ).correction_  # fmt: skip
+    assert found.biased.tolist() == [[False, True], [False, False]]
+    share = found.residual.share
+    assert share[1] == 0, "costs are not biased"
+    x = rng.normal(size=(4000, 3))
+    sign = np.sign(x[:, 0] * x[:, 1])
+    delta = found(x)[0, :, 1] * trial.value.std()
+    if size:
+        assert share[0] > 0.5 and "networks found more" in str(found)
+        assert delta[sign > 0].mean() == pytest.approx(-1.3, abs=0.35)
+        assert delta[sign < 0].mean() == pytest.approx(0.7, abs=0.35)
+    else:
+        assert share[0] < 0.5
+        assert delta.mean() == pytest.approx(-0.3, abs=0.1) and delta.std() < 0.1
+    left = found.left
+    assert (np.abs(left.level) < 4 * left.error).all() and (left.at_most >= np.abs(left.level)).all()
+    assert "are left after the correction" in str(found)
+
+
+def test_what_was_seen_again():
+    rng = np.random.default_rng(0)
+    found = rng.normal(size=(5000, 2))
+    share, gain = seen_again(
+        found, np.column_stack([0.5 * found[:, 0], 0.0 * found[:, 1]]) + rng.normal(size=(5000, 2))
+    )
+    assert share[0] == pytest.approx(0.5, abs=0.06) and share[1] == 0
+    assert gain[0] == pytest.approx(0.5 * np.sqrt(5000), rel=0.1) and abs(gain[1]) < 3.5
+    assert seen_again(np.zeros((9, 2)), np.ones((9, 2)))[0].tolist() == [0, 0]
+
+
+def test_what_is_left_of_a_bias():
+    """A correction that does nothing leaves all of it, and the bound covers it."""
+    rng = np.random.default_rng(1)
+    t = rng.integers(2, size=4000)
+    x = rng.normal(size=(4000, 2))
+    noise = rng.normal(size=(4000, 2))
+    left = left_over(noise - np.outer(t == 1, [0.5, 0.0]), x, t, 2, log=(noise[::-1], x, t), weight=np.ones(4000))
+    assert left.level[0, 1] == pytest.approx(0.5, abs=4 * left.error[0, 1]) and left.p_value[0, 0] < 1e-6
+    assert left.at_most[0, 1] > 0.5 and left.p_value[1].min() > 1e-3
+
+
+def test_the_answer_is_the_mean_of_students_and_built_teachers(tmp_path):
+    method = fit(BiDFCL(**{**AVERAGED, "finish": "none"}), seed=2)
+    assert len(method.nets_) == 4
+    x = method.units_.inputs(RCT.x)
+    with torch.no_grad():
+        each = [net(x) for net in method.nets_]
+    assert all(not torch.equal(each[0], other) for other in each[1:])
+    value, cost = method.units_.money(torch.stack(each).mean(0))
+    np.testing.assert_allclose(method.predict(RCT.x), (value, cost), rtol=1e-5)
+    method.save(tmp_path / "m")
+    np.testing.assert_array_equal(methods.load(tmp_path / "m").predict(RCT.x), method.predict(RCT.x))
+    alone = fit(BiDFCL(**{**AVERAGED, "finish": "none", "answer": "students", "students": 1}), seed=2)
+    np.testing.assert_array_equal(alone.nets_[0](x).detach(), each[0])
+
+
+def test_a_finish_of_the_last_layers_moves_nothing_else():
+    plain, ended = (
+        fit(BiDFCL(**{**AVERAGED, "finish": end}), seed=2)
+        for end in ("none", {"steps": 40, "lr": 3e-3, "layers": "last"})
+    )
+    for before, after in zip(plain.nets_, ended.nets_, strict=True):
+        assert torch.equal(before[0].weight, after[0].weight) and torch.equal(before[2].weight, after[2].weight)
+        assert not torch.equal(before[-1].weight, after[-1].weight)
+
+    def judged(method):
+        loss = TrialLoss("ppl", RCT, method.units_, np.array(BUDGET), weight_error=3.0)
+        return float(loss(method.fitted_.average).detach())
+
+    assert judged(ended) < judged(plain) - 0.01
+
+
+def test_students_of_any_module_start_apart():
+    target = nn.Sequential(nn.Linear(3, 4), nn.GELU(), nn.Linear(4, 6))
+    method = fit(BiDFCL(**{**AVERAGED, "target": target, "schedule": {**SHORT, "student": 1}, "finish": "none"}))
+    one, two = method.nets_[:2]
+    assert not torch.allclose(one[0].weight, two[0].weight, atol=0.05)
+
+
 def test_the_gate_goes_to_the_teacher_where_the_log_is_biased_and_only_there():
     """Arm 1 is worth +1 to everybody. The log says −3 where x0 > 0, the teacher says −3 elsewhere."""
     rng = np.random.default_rng(0)
@@ -203,7 +306,9 @@ class Killed(Exception):
 
 
 @pytest.mark.parametrize(
-    "options", [LEARNED, {"preset": "paper", "schedule": PAPER_SHORT, "cg_steps": 3, "hidden": (8,)}]
+    "options",
+    [LEARNED, AVERAGED, {"preset": "paper", "students": 2, "schedule": PAPER_SHORT, "cg_steps": 3, "hidden": (8,)}],
+    ids=["learned", "averaged", "paper"],
 )
 def test_killed_at_any_step_it_goes_on_with_the_same_bits(options, tmp_path, monkeypatch):
     batch, count = _fit._Loop._batch, 0
@@ -257,7 +362,12 @@ def test_memory_stays_flat_over_epochs(monkeypatch):
         alive.append(sum(o.numel() for o in gc.get_objects() if type(o) is torch.Tensor))
 
     monkeypatch.setattr(_fit._Loop, "run_epoch", watched)
-    fit(method)
+    gc.collect()
+    gc.freeze()  # what is there already need not be looked through after every epoch
+    try:
+        fit(method)
+    finally:
+        gc.unfreeze()
     assert len(set(alive[-6:])) == 1
 
 
@@ -294,12 +404,15 @@ def test_wrong_tables_are_refused(given, match):
         ({"preset": "best"}, "preset must be one of"),
         ({"upper": "dpl"}, "upper must be 'ppl' or 'pifd'"),
         ({"correction": "linear"}, "correction must be"),
+        ({"students": 0}, "students must be at least 1"),
+        ({"answer": "teachers"}, "answer must be"),
         ({"learn": ("teacher",)}, "learn takes"),
         ({"schedule": {"epochs": 3}}, "schedule knows obs"),
         ({"teachers": "two"}, "teachers must be"),
         ({"teachers": 0}, "teachers must be at least 1"),
         ({"gate": "net"}, "gate must be"),
         ({"finish": "ppl"}, "finish must be"),
+        ({"finish": {"layers": "first"}}, "layers must be 'all' or 'last'"),
     ],
 )
 def test_wrong_settings_are_refused(options, match):
