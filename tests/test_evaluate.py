@@ -18,6 +18,7 @@ import pytest
 from bidfcl_fast import cli, evaluate
 from bidfcl_fast.evaluate import claims, jobs, recipes, repeatability, simulated, store, worker
 from bidfcl_fast.evaluate.statistics import Cells, paired, t_quantile
+from bidfcl_fast.report import log_bias
 
 pytest.importorskip("torch")
 pytest.importorskip("matplotlib")
@@ -249,6 +250,22 @@ def test_claims_read_off_what_is_there():
         False,
         False,
     ]
+
+
+def test_what_is_left_of_the_bias_is_told():
+    told = [made_up("worlds", recipes.RECOMMENDED, "severe", 1000 + k, 5.0) for k in range(2)]
+    for k, result in enumerate(told):
+        result["measured"]["notes"] = {
+            "level": 0.3,
+            "p": 1e-9,
+            "network": 0.5 * k,
+            "left": 0.1,
+            "left_p": 0.001 * 99**k,
+        }
+    (_, (kind, text), (_, header, rows)) = log_bias.blocks(Cells(told, "worlds"))
+    assert kind == "p" and "held out" in text
+    assert rows == [["severe", "2", "2 of 2", "0.30", "25%", "0.10", "1 of 2"]] and len(header) == 7
+    assert log_bias.blocks(Cells([made_up("worlds", recipes.RECOMMENDED, "mild", 1000, 5.0)], "worlds")) == []
 
 
 def test_repeatability_of_the_hypergradient(monkeypatch):

@@ -111,6 +111,8 @@ class BiDFCL(NetLearner):
         The upper steps: loss, gates, price of money, how the linear solves went.
     settings_, seconds_
         Every setting as it was used; the time of each part.
+    summary_
+        The correction in a few numbers.
 
     Source: Bi-DFCL (arXiv 2510.19517). What is beyond it: correction, several teachers, the trial below, gates of observed outcomes, the
     multiplier's own gradient, several budgets (docs/training.md).
@@ -229,6 +231,22 @@ class BiDFCL(NetLearner):
             clock.lap("finish")
         self.seconds_ = clock.laps
         self._warn(job, rct)
+
+    @property
+    def summary_(self) -> dict[str, float]:
+        """The correction in a few numbers, about values, in standard deviations; empty without one.
+
+        "level": the largest mean bias found; "network": the share of what networks found that was seen again; "left": the largest
+        level that may be left (95 % for each treatment), "left_p": the least p-value of nothing left.
+        """
+        found = getattr(self, "correction_", None)
+        if found is None:
+            return {}
+        out = {"level": float(np.abs(found.level[0]).max()), "p": float(found.tested[0].min())}
+        out["network"] = float(found.residual.share[0]) if found.residual is not None else 0.0
+        if found.left is not None:
+            out |= {"left": float(found.left.at_most[0].max()), "left_p": float(found.left.p_value[0].min())}
+        return out
 
     # --- The parts ----------------------------------------------------------------------------------------------------
 

@@ -47,10 +47,10 @@ class Size:
     n_test: int = 20_000
     features: int = 12
     treatments: int = 5
-    learned: int = 6  # worlds on which the dear recipes (an upper level that learns) are run too
-    every_method: int = 3  # worlds on which all other names are run too
+    learned: int = 5  # worlds on which the dear recipes (an upper level that learns) are run too
+    every_method: int = 5  # worlds on which all other names are run too
     small_trial: int = 6_000
-    small_worlds: int = 6
+    small_worlds: int = 20
     ablation_worlds: int = 3
     sensitivity_worlds: int = 2
     trial_sizes: tuple[int, ...] = (3_000, 6_000, 12_000, 40_000)
@@ -122,18 +122,14 @@ def _all(size: Size) -> Iterator[Job]:
     def job(study: str, name: str, spec: dict[str, Any], data: dict[str, Any], seed: int) -> Job:
         return Job(study, name, recipes.with_options(spec, size.options or {}), data, seed)
 
-    for w in range(size.worlds):
-        for regime in size.regimes:
-            for name, spec in (recipes.HEADLINE | (recipes.LEARNED if w < size.learned else {})).items():
-                yield job("worlds", name, spec, world(size, w, regime), w)
-        if w < size.small_worlds:
-            for regime in size.regimes:
-                for name, spec in recipes.SMALL.items():
-                    yield job("small trial", name, spec, world(size, w, regime, size.small_trial), w)
-        if w < size.every_method:
-            for regime in size.regimes:
-                for name, spec in recipes.OTHERS.items():
-                    yield job("worlds", name, spec, world(size, w, regime), w)
+    for w in range(max(size.worlds, size.small_worlds)):
+        named = dict(recipes.HEADLINE)
+        named |= recipes.LEARNED if w < size.learned else {}
+        named |= recipes.OTHERS if w < size.every_method else {}
+        for study, n, worlds in (("worlds", None, size.worlds), ("small trial", size.small_trial, size.small_worlds)):
+            for regime in size.regimes if w < worlds else ():
+                for name, spec in named.items():
+                    yield job(study, name, spec, world(size, w, regime, n), w)
         if w < size.ablation_worlds:
             for regime in size.regimes:
                 for name, spec in recipes.ABLATION.items():

@@ -47,11 +47,17 @@ LEARNED: dict[str, Spec] = {
     ),
 }
 
+_DECAY = _method("tsm-sl", data="both", decay=0.1)
+
 OTHERS: dict[str, Spec] = {
+    # The recommended form's networks have a weight decay; these say what that alone is worth.
+    "tsm-sl, both, decay": _DECAY,
+    "2 × tsm-sl, both, decay": _mean(_DECAY, 2),
     "tsm-sl, log": _method("tsm-sl", data="obs"),
     "tsm-cf": _method("tsm-cf"),
     "dhcl": _method("dhcl"),
     "dfcl-ppl, trial": _method("dfcl-ppl", start="rct"),
+    "dfcl-pifd, ft": _method("dfcl-pifd", start="ft"),
     "dfcl-pifd, both": _method("dfcl-pifd", start="both"),
     "dfcl-dpl, both": _method("dfcl-dpl", start="both"),
     "dfcl-mer, both": _method("dfcl-mer", start="both"),
@@ -61,8 +67,6 @@ OTHERS: dict[str, Spec] = {
     "bidfcl-ppl-explicit, paper": _method("bidfcl-ppl-explicit", preset="paper"),
     "bidfcl-pifd-explicit, paper": _method("bidfcl-pifd-explicit", preset="paper"),
 }
-
-SMALL = {name: HEADLINE[name] for name in (BASELINE, *SIMPLE, EQUAL_COST, RECOMMENDED)}
 
 ABLATION: dict[str, Spec] = {
     # The paper's ladder: its Table 3.
@@ -76,12 +80,17 @@ ABLATION: dict[str, Spec] = {
     # From the recommended form, one thing taken away or put in at a time.
     "recommended": _method("bidfcl-ppl"),
     "without correction": _method("bidfcl-ppl", correction="none"),
+    "correction linear": _method("bidfcl-ppl", correction="ridge"),
+    "answer: the student alone": _method("bidfcl-ppl", answer="students"),
+    "two students": _method("bidfcl-ppl", students=2),
+    "without weight decay": _method("bidfcl-ppl", schedule={"decay": 0.0}),
     "without trial rows below": _method("bidfcl-ppl", trial_rows=False),
     "with one teacher": _method("bidfcl-ppl", teachers=1),
     "with teachers of the trial alone": _method("bidfcl-ppl", teacher_rows="rct"),
     "without factual gate": _method("bidfcl-ppl", factual_gate=0.0),
     "without finish": _method("bidfcl-ppl", finish="none"),
-    "always with finish": _method("bidfcl-ppl", finish="dfcl"),
+    "finish of all layers": _method("bidfcl-ppl", finish={"steps": 40, "rows": 10_000}),
+    "always with finish": _method("bidfcl-ppl", finish={"steps": 40, "lr": 3e-4, "rows": 10_000, "layers": "last"}),
     "gates learned": _method("bidfcl-ppl", learn=("gate", "factual_gate")),
     "gate network": _method("bidfcl-ppl", gate="network"),
     "correction learned": _method("bidfcl-ppl", correction="learned"),

@@ -16,7 +16,7 @@ from ..data.simulation import BUDGETS
 from ..evaluate import recipes
 from ..evaluate.claims import Claim, claims, differ
 from ..evaluate.statistics import Cells, Result, mean_regret
-from . import real_rows
+from . import log_bias, real_rows
 from .elements import document
 from .evaluation_figures import differences, frontier, standalone, trial_sizes
 
@@ -48,7 +48,8 @@ def make(results: Sequence[Result], failures: Sequence[dict[str, Any]] = ()) -> 
         blocks += [("h2", "What was claimed, and what holds"), _claims_table(found)]
         blocks += _worlds(worlds, pictures, "differences")
     if small.recipes:
-        blocks += [("h2", f"A small trial: {small.trial_sizes()[0]:,} rows"), *_regimes(small)]
+        title = f"A small trial: {small.trial_sizes()[0]:,} rows"
+        blocks += [("h2", title), *_regimes(small), *log_bias.blocks(small)]
     for study, title in (("ablation", "Ablation"), ("sensitivity", "Sensitivity")):
         cells = Cells(results, study)
         if cells.recipes:
@@ -141,7 +142,7 @@ def _worlds(worlds: Cells, pictures: dict[str, str], name: str) -> list[Block]:
         ),
         ("picture", "cost", f"Mean regret over the regimes against cost, {recipes.BASELINE} = 1."),
     ]
-    return [*out, *_regimes(worlds), *_families(worlds)]
+    return [*out, *_regimes(worlds), *_families(worlds), *log_bias.blocks(worlds)]
 
 
 def _regimes(cells: Cells) -> list[Block]:
@@ -284,7 +285,7 @@ def _repeatability(results: Sequence[Result]) -> list[Block]:
 
 
 def _numbers(results: Sequence[Result], found: list[Claim]) -> dict[str, Any]:
-    keep = ("regret", "overspend", "eom", "eom_se", "seconds", "cosines", "rows", "shares")
+    keep = ("regret", "overspend", "eom", "eom_se", "seconds", "cosines", "rows", "shares", "notes")
     fits = []
     for r in results:
         data = {
