@@ -45,6 +45,8 @@ class TrialLoss:
         As in `losses.pifd_loss`.
     rows
         Of a larger trial, each call takes so many rows at random.
+    watch
+        Whether `held` says, after each call, that a price of money was outside its bounds.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class TrialLoss:
         rows: int = 65_536,
         device: Any = "cpu",
         seed: int = 0,
+        watch: bool = True,
     ) -> None:
         if kind not in KINDS:
             raise ValueError(f"loss must be one of {', '.join(KINDS)}, got {kind!r}")
@@ -79,6 +82,7 @@ class TrialLoss:
         self.x = units.inputs(table.x, device)
         # What the module is called on: something else where only a part of it is trained.
         self.inputs = self.x
+        self._watched = watch
         self.y = units.outcomes(table, device)
         self._columns = columns(torch.from_numpy(table.treatment), table.treatments).to(device)
         # Losses run on the CPU, where the labels stay; predictions come to them.
@@ -147,7 +151,8 @@ class TrialLoss:
                 "price_bounds": self.bounds,
                 "centre": True,
             }
-            self._watch(common, labels[1], weight, multiplier)
+            if self._watched:
+                self._watch(common, labels[1], weight, multiplier)
         return primal(*common, weight, multiplier, **options) / len(multiplier)
 
     @torch.no_grad()

@@ -124,6 +124,7 @@ def tune(nets: Nets, rct: Table, settings: Finish, job: Job, part: str) -> Trial
         rows=settings.rows,
         device=nets.device,
         seed=job.seed,
+        watch=False,
     )
     step = job.expect(settings.steps)
     kept = job.store.get(part)
@@ -153,7 +154,7 @@ def tune(nets: Nets, rct: Table, settings: Finish, job: Job, part: str) -> Trial
 
 
 class _Last(nn.Module):
-    """The mean of networks, as a function of what goes into their last layers [n, networks, width]; those are its parameters."""
+    """The mean of networks, as a function of what goes into their last layers, side by side [n, Σ width]; those are its parameters."""
 
     def __init__(self, modules: Sequence[nn.Module]) -> None:
         super().__init__()
@@ -162,10 +163,13 @@ class _Last(nn.Module):
 
     @torch.no_grad()
     def before(self, x: Tensor) -> Tensor:
-        return torch.stack([outputs(body, x) for body in self.bodies], 1)
+        return torch.cat([outputs(body, x) for body in self.bodies], 1)
 
     def forward(self, features: Tensor) -> Tensor:
-        return torch.stack([head(features[:, t]) for t, head in enumerate(self.heads)]).mean(0)
+        heads: Any = self.heads
+        weight = torch.cat([head.weight for head in heads], 1) / len(heads)
+        biases = [head.bias for head in heads if head.bias is not None]
+        return nn.functional.linear(features, weight, torch.stack(biases).sum(0) / len(heads) if biases else None)
 
 
 def _ends_in_linear(module: nn.Module) -> bool:
