@@ -320,7 +320,17 @@ def test_killed_at_any_step_it_goes_on_with_the_same_bits(options, tmp_path, mon
             raise Killed
         batch(self, *args)
 
+    decide = TrialLoss.__call__
+
+    def judged(self, module):
+        nonlocal count
+        count += 1
+        if count == kill:
+            raise Killed
+        return decide(self, module)
+
     monkeypatch.setattr(_fit._Loop, "_batch", counted)
+    monkeypatch.setattr(TrialLoss, "__call__", judged)  # upper steps, and those of the finish
     kill = 0
     whole = fit(BiDFCL(**options), seed=1)
     steps = count
