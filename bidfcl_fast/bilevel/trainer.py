@@ -203,9 +203,8 @@ class BiDFCL(NetLearner):
         self.correction_ = self._correct(job, Rows(rct, x_rct, y_rct), Rows(obs, x_obs, y_obs), units)
         shift = torch.zeros_like(y_obs)
         if self.correction_ is not None:
-            if (
-                self.correction_.residual is not None
-            ):  # what networks found stays as it is; the bridge may move the rest
+            # What networks found stays as it is; the bridge may move the linear part.
+            if self.correction_.residual is not None:
                 y_obs = y_obs + self.correction_.residual(x_obs).gather(1, self._columns(obs))
             linear = self.correction_.of(x_obs.cpu().numpy(), obs.treatment)
             shift = torch.from_numpy(linear.astype(np.float32)).to(self.device)
