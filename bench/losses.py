@@ -117,23 +117,49 @@ def markdown(record: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+USERS, ROUNDS = 1_000_000, 3
+PIECES: dict[str, Callable[[int, int], dict[str, float]]] = {
+    "losses-10": lambda users, rounds: measure(users, 10, rounds),
+    "losses-2": lambda users, rounds: measure(users, 2, rounds),
+    "drp": lambda users, rounds: returns(users, 10, rounds),
+    "small": lambda users, rounds: small_call(rounds),
+    "eom": lambda users, rounds: budgets(users, 10, rounds),
+}
+
+
+def piece(name: str, users: int, rounds: int) -> dict[str, Any]:
+    before = machine.load()
+    return {"times": PIECES[name](users, rounds), "load": [round(before, 2), round(machine.load(), 2)]}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="20,000 users, few rounds; writes no results")
+    parser.add_argument("--piece", choices=PIECES, help="only this table, as JSON on standard output")
+    parser.add_argument("--pieces", type=Path, help="a folder of pieces, NAME.json, that have been run already")
     args = parser.parse_args()
-    users, rounds = (20_000, 1) if args.quick else (1_000_000, 3)
-    before = machine.load()
+    users, rounds = (20_000, 1) if args.quick else (USERS, ROUNDS)
+    if args.piece:
+        print(json.dumps(piece(args.piece, users, rounds)))
+        return
+
+    def get(name: str) -> dict[str, Any]:
+        file = args.pieces / f"{name}.json" if args.pieces else None
+        return json.loads(file.read_text()) if file and file.exists() else piece(name, users, rounds)
+
+    found = {name: get(name) for name in PIECES}
+    times = {name: entry["times"] for name, entry in found.items()}
     record = {
         "date": datetime.date.today().isoformat(),
         "machine": {"cpu": machine.processor(), "cores": machine.cores()},
         "versions": machine.versions(run.PACKAGES),
-        "losses": {f"{users:,} users × {m} treatments": measure(users, m, rounds) for m in (10, 2)},
-        "drp": returns(users, 10, rounds),
-        "small": small_call(rounds),
+        "losses": {f"{users:,} users × {m} treatments": times[f"losses-{m}"] for m in (10, 2)},
+        "drp": times["drp"],
+        "small": times["small"],
         "eom_size": f"{users:,} users × 10 treatments",
-        "eom": budgets(users, 10, rounds),
+        "eom": times["eom"],
+        "load": [found["losses-10"]["load"][0], found["eom"]["load"][1]],
     }
-    record["load"] = [round(before, 2), round(machine.load(), 2)]
     text = markdown(record)
     print(text)
     if not args.quick:

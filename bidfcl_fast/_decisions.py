@@ -87,7 +87,7 @@ def log_price(prices: list[float]) -> None:
     )
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)  # not frozen: that makes one take as long as a small batch
 class Decisions:
     """B problems of N users, M treatments, K multipliers.
 

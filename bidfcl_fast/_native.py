@@ -178,32 +178,33 @@ def frontier(problems: Problems, threads: int) -> FrontierResult:
 # --- Decision losses --------------------------------------------------------------------------------------------------
 
 _STORAGE = {"float32": 0, "float64": 1, "float16": 2, "bfloat16": 3}
+_storages: dict[Any, int] = {}  # by dtype, of NumPy and torch
+_TOTALS = len(Total)
 
 
-def _strided(x: Any, rank: int) -> tuple[int, ...] | None:
-    """(address, `rank` strides in elements) of a NumPy array or a torch tensor; a missing B is a stride of zero."""
+def _address(x: np.ndarray) -> int:
+    """Where an array starts, four times as fast as by ctypes."""
+    return x.__array_interface__["data"][0]
+
+
+def _strided(x: np.ndarray | None, rank: int) -> tuple[int, ...] | None:
+    """(address, `rank` strides in elements), a missing B being a stride of zero. Tensors the module reads itself."""
     if x is None:
         return None
-    if isinstance(x, np.ndarray):
-        size = x.itemsize
-        address, strides = x.ctypes.data, tuple(s // size for s in x.strides)
-    else:
-        address, strides = x.data_ptr(), x.stride()
-    return (address, *strides) if len(strides) == rank else (address, 0, *strides)
+    size = x.itemsize
+    strides = tuple(s // size for s in x.strides)
+    return (_address(x), *strides) if len(strides) == rank else (_address(x), 0, *strides)
 
 
-def _start(x: Any) -> tuple[int] | None:
-    if x is None:
-        return None
-    return (x.ctypes.data,) if isinstance(x, np.ndarray) else (x.data_ptr(),)
-
-
-def _whole(x: Any) -> Any:
-    return _readable(x) if isinstance(x, np.ndarray) else x
+def _start(x: np.ndarray | None) -> tuple[int] | None:
+    return None if x is None else (_address(x),)
 
 
 def _storage(x: Any) -> int:
-    return _STORAGE[str(x.dtype).removeprefix("torch.")]
+    found = _storages.get(x.dtype)
+    if found is None:
+        found = _storages[x.dtype] = _STORAGE[str(x.dtype).removeprefix("torch.")]
+    return found
 
 
 def decision_loss(d: Decisions, order: int, threads: int, value_out: Any, cost_out: Any) -> np.ndarray:
@@ -211,33 +212,22 @@ def decision_loss(d: Decisions, order: int, threads: int, value_out: Any, cost_o
     count, users, items, multipliers = d.shape
     if count > 1 and any(x is not None and len(x.shape) == 1 for x in (d.multiplier, d.price, d.turn)):
         raise ValueError(f"multiplier, price and turn must be [{count}, K] for {count} problems")
-    totals = np.empty((count, multipliers, len(Total)))
-    # Copies that `_readable` makes live until the call returns.
-    value, cost, mask, value_turn, cost_turn = grids = [
-        None if x is None else _whole(x) for x in (d.value, d.cost, d.mask, d.value_turn, d.cost_turn)
-    ]
-    arrays = (
-        _strided(value, 3),
-        _strided(cost, 3),
-        _strided(mask, 3),
-        _strided(d.treatment, 2),
-        _strided(d.weight, 2),
-        _strided(d.outcome, 2),
-        _strided(d.cost_outcome, 2),
-        _start(d.multiplier),
-        _start(d.price),
-        _start(d.turn),
-        _start(d.scale),
-        _strided(value_turn, 3),
-        _strided(cost_turn, 3),
-        _start(value_out),
-        _start(cost_out),
-        (totals.ctypes.data,),
-    )
+    totals = np.empty((count, multipliers, _TOTALS))
+    grids: tuple = (d.value, d.cost, d.mask, d.value_turn, d.cost_turn)
+    labels: tuple = (d.treatment, d.weight, d.outcome, d.cost_outcome)
+    small: tuple = (d.multiplier, d.price, d.turn, d.scale)
+    outputs: tuple = (value_out, cost_out)
+    if isinstance(d.value, np.ndarray):
+        # Copies that `_readable` makes live until the call returns.
+        kept = [None if x is None else _readable(x) for x in grids]
+        grids = tuple(_strided(x, 3) for x in kept)
+        labels = tuple(_strided(x, 2) for x in labels)
+        small, outputs = tuple(map(_start, small)), tuple(map(_start, outputs))
+    arrays = (*grids[:3], *labels, *small, *grids[3:], *outputs, (_address(totals),))
     rule = d.rule
     astray = module().decision_loss(
         int(order),
-        _storage(grids[0]),
+        _storage(d.value),
         threads,
         arrays,
         (count, users, items, multipliers),

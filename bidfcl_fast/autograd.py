@@ -93,27 +93,30 @@ class PolicyLoss(Function):
 
 
 class FusedLoss(Function):
-    """`PolicyLoss` for plain eager tensors: one pass over the data for the value and the gradient."""
+    """`PolicyLoss` for plain eager tensors: one pass over the data for the value and the gradient.
+
+    (value, cost, the other seven tensors, the options): torch looks at every argument of a Function, and a small batch notices.
+    """
 
     @staticmethod
-    def forward(ctx: Any, *args: Any) -> Tensor:
-        ctx.save_for_backward(*args[:_TENSORS])
-        ctx.options = args[_TENSORS:]
-        *ctx.gradients, loss = ops.gradient_of(args[0], args[1], args[2:_TENSORS], ctx.options)
+    def forward(ctx: Any, value: Tensor, cost: Tensor, labels: ops.Labels, options: ops.Options) -> Tensor:
+        ctx.save_for_backward(value, cost, *labels)
+        ctx.options = options
+        *ctx.gradients, loss = ops.gradient_of(value, cost, labels, options)
         return loss
 
     @staticmethod
     def backward(ctx: Any, scale: Tensor) -> Any:
         made, ctx.gradients = ctx.gradients, None
         # Made once and given away: what the caller then does to them in place cannot reach another backward.
-        if made is not None and not torch.is_grad_enabled():
-            if bool((scale == 1).all()):
-                return (*made, *_REST)
+        if made is not None and not torch.is_grad_enabled() and not torch._C._are_functorch_transforms_active():
+            if scale.item() == 1 if scale.dim() == 0 else bool((scale == 1).all()):
+                return (*made, None, None)
             if made[0].itemsize > 2:  # halves would be rounded twice
                 factor = scale if scale.dim() == 0 else scale[:, None, None]
                 needed = ctx.needs_input_grad[:2]
-                return (*(x.mul_(factor) if need else None for x, need in zip(made, needed, strict=True)), *_REST)
-        return (*apply(PolicyGrad, scale, *ctx.saved_tensors, *ctx.options), *_REST)
+                return (*(x.mul_(factor) if need else None for x, need in zip(made, needed, strict=True)), None, None)
+        return (*apply(PolicyGrad, scale, *ctx.saved_tensors, *ctx.options), None, None)
 
 
 class ImplicitHvp(Function):

@@ -11,6 +11,7 @@ A user decides for the treatment with the largest score, value_hat − multiplie
 
 from __future__ import annotations
 
+import functools
 import logging
 import math
 from typing import Any
@@ -395,7 +396,7 @@ def _log(price: Tensor, held: Tensor) -> None:
 def _loss(value: Tensor, cost: Tensor, labels: tuple, options: ops.Options) -> Tensor:
     if _plain(value, cost):
         if torch.is_grad_enabled() and (value.requires_grad or cost.requires_grad):
-            return FusedLoss.apply(value, cost, *labels, *options)
+            return FusedLoss.apply(value, cost, labels, options)
         return ops.value_of(value, cost, labels, options)[0]
     return apply(PolicyLoss, value, cost, *labels, *options)
 
@@ -455,6 +456,8 @@ def _labels(
 def _multiplier(given: Any, value: Tensor, dual: bool) -> Tensor:
     """[K] with [N, M], [B, K] with [B, N, M]; float64, contiguous."""
     name = "multipliers" if dual else "multiplier"
+    if type(given) is float and value.dim() == 2 and 0 <= given < math.inf and _plain(value, value):
+        return _number(given)
     if not isinstance(given, Tensor):
         m = torch.tensor(given, dtype=torch.float64)
     else:
@@ -481,6 +484,12 @@ def _multiplier(given: Any, value: Tensor, dual: bool) -> Tensor:
             f"{name} must be one number, {expected} with value_hat {list(value.shape)}, got shape {list(given.shape)}"
         )
     return m.expand(b, m.shape[-1] if m.dim() == 2 else 1).contiguous()
+
+
+@functools.lru_cache(maxsize=64)
+def _number(x: float) -> Tensor:
+    """[1], the same tensor for the same number: nobody writes to it, and to make one takes as long as a small batch."""
+    return torch.tensor([x], dtype=torch.float64)
 
 
 def _check_integers(treatment: Any, shapes: list) -> None:

@@ -6,6 +6,7 @@ Each op is the derivative of the one before, of the losses of `losses.py`. They 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +18,8 @@ from . import _pool, backends
 from ._decisions import Decisions, Family, Order, Rule, Total
 
 _NUMPY = {torch.float32: np.float32, torch.float64: np.float64, torch.float16: np.uint16, torch.bfloat16: np.uint16}
+
+_SMALL = _pool.LARGE // 8  # numbers, of any size
 
 
 def arithmetic(dtype: torch.dtype) -> torch.dtype:
@@ -43,7 +46,8 @@ def _summed(totals: np.ndarray, value: Tensor) -> Tensor:
     """The loss: a scalar, or [B] with [B, N, M]."""
     dtype = arithmetic(value.dtype)
     if value.dim() == 2:
-        return torch.tensor(sum(totals[0, :, Total.LOSS].tolist()), dtype=dtype)
+        loss = totals.item(int(Total.LOSS)) if totals.shape[1] == 1 else sum(totals[0, :, Total.LOSS].tolist())
+        return torch.scalar_tensor(loss, dtype=dtype)
     return torch.from_numpy(totals[:, :, Total.LOSS].sum(1)).to(dtype)
 
 
@@ -51,18 +55,23 @@ Labels = tuple[Tensor | None, Tensor, Tensor, Tensor | None, Tensor | None, Tens
 Options = tuple[int, float, float, bool, str]
 
 
+@functools.lru_cache(maxsize=64)
+def _rule(options: Options) -> Rule:
+    family, temperature, bound, window, _ = options
+    return Rule(Family(family), temperature, bound, window)
+
+
 def decisions(value: Tensor, cost: Tensor, labels: Labels, options: Options, **more: Any) -> Decisions:
     mask, treatment, weight, outcome, cost_outcome, multiplier, price = labels
-    family, temperature, bound, window, _ = options
     return Decisions(
         value,
-        None if family == Family.DRP else cost,
+        None if options[0] == Family.DRP else cost,
         treatment,
         _labels(weight, value),
         _labels(outcome, value),
         _labels(cost_outcome, value),
         multiplier.contiguous(),
-        Rule(Family(family), temperature, bound, window),
+        _rule(options),
         mask,
         _numbers(price),
         **more,
@@ -77,6 +86,9 @@ def value_of(value: Tensor, cost: Tensor, labels: Labels, options: Options) -> t
 
 def _outputs(value: Tensor, options: Options) -> tuple[Tensor, Tensor | None]:
     """Memory for the gradients in value and cost; the return on investment has but scores."""
+    if value.numel() < _SMALL:  # fewer steps for a small batch, which notices them
+        value_out = torch.empty_like(value, memory_format=torch.contiguous_format)
+        return value_out, None if options[0] == Family.DRP else torch.empty_like(value_out)
     return empty_like(value), None if options[0] == Family.DRP else empty_like(value)
 
 

@@ -63,12 +63,31 @@ bidfcl::Plans plans_of(std::int64_t choice_stride, Address choice, Address multi
           pointer<std::int64_t>(sweeps), pointer<std::int64_t>(active)};
 }
 
-// Arrays of a loss: (address, strides...), or None for null. Tuples are read item by item, since a call on a small
-// batch must not cost more than its arithmetic.
+// A tensor: by its own methods, a stride of zero where a leading dimension is missing.
+const void* read_tensor(PyObject* tensor, std::int64_t* stride, int count) {
+  static PyObject* const data_ptr = PyUnicode_InternFromString("data_ptr");
+  static PyObject* const strides = PyUnicode_InternFromString("stride");
+  const auto address = py::reinterpret_steal<py::object>(PyObject_CallMethodObjArgs(tensor, data_ptr, nullptr));
+  if (!address) throw py::error_already_set();
+  if (count > 0) {
+    const auto given = py::reinterpret_steal<py::object>(PyObject_CallMethodObjArgs(tensor, strides, nullptr));
+    if (!given) throw py::error_already_set();
+    const Py_ssize_t missing = count - (PyTuple_Check(given.ptr()) ? PyTuple_GET_SIZE(given.ptr()) : -1);
+    if (missing < 0 || missing > 1) throw py::type_error("a tensor has too few or too many dimensions");
+    stride[0] = 0;
+    for (Py_ssize_t k = missing; k < count; ++k)
+      stride[k] = PyLong_AsLongLong(PyTuple_GET_ITEM(given.ptr(), k - missing));
+  }
+  return PyLong_AsVoidPtr(address.ptr());
+}
+
+// Arrays of a loss: a tensor, (address, strides...), or None for null. Item by item, since a call on a small batch must
+// not cost more than its arithmetic.
 const void* read_strided(const py::handle& given, std::int64_t* stride, int count) {
   if (given.is_none()) return nullptr;
   PyObject* const t = given.ptr();
-  if (!PyTuple_Check(t) || PyTuple_GET_SIZE(t) != count + 1) throw py::type_error("expected (address, strides...)");
+  if (!PyTuple_Check(t)) return read_tensor(t, stride, count);
+  if (PyTuple_GET_SIZE(t) != count + 1) throw py::type_error("expected (address, strides...)");
   for (int k = 0; k < count; ++k) stride[k] = PyLong_AsLongLong(PyTuple_GET_ITEM(t, k + 1));
   return PyLong_AsVoidPtr(PyTuple_GET_ITEM(t, 0));
 }

@@ -20,6 +20,7 @@ from torch.func import functional_call
 
 from ..linalg import CGResult, GaussNewtonOperator, HessianOperator, LinearOperator, conjugate_gradient
 from ..linalg import _vectors as vectors
+from .fused import fused_curvature, own_preconditioner
 
 OutputLoss = Callable[[Tensor], Tensor]
 UpperLoss = Callable[[nn.Module], Tensor]
@@ -162,7 +163,7 @@ def implicit_hypergradient(
     rtol: float = 1e-6,
     max_steps: int = 50,
     x0: Tensor | None = None,
-    preconditioner: Callable[[Tensor], Tensor] | None = None,
+    preconditioner: Callable[[Tensor], Tensor] | str | None = "auto",
     stationarity: bool = True,
     average: Average | None = None,
 ) -> Hypergradient:
@@ -185,13 +186,18 @@ def implicit_hypergradient(
         What the target is run on: `target(inputs)`.
     curvature
         "gauss_newton" (always safe to solve with), "hessian" (exact; may be indefinite), or an operator [P, P] of the
-        lower loss without ridge, such as `MLPCurvature`.
+        lower loss without ridge. The two names mean the fused `MLPCurvature` where target and loss allow it (a
+        `Sequential` of Linear layers on the CPU, a loss that is a sum over cells), and kept graphs elsewhere. To use
+        memory again from one outer step to the next, keep an `MLPCurvature` and refresh it.
     ridge
         The lower loss is `lower_loss(outputs)` + ridge/2·|θ|²; it is added to the curvature.
     damping
         Added to the curvature in the solve alone: it makes the answer an approximation.
-    rtol, max_steps, x0, preconditioner
+    rtol, max_steps, x0
         Of `conjugate_gradient`; `x0` is the last outer step's `solve.x`.
+    preconditioner
+        Of `conjugate_gradient`. "auto": what makes a solve from nothing faster, where something known does (a fused
+        curvature with a ridge or damping: `SamplePreconditioner` from 4,096 rows on). None: none.
     stationarity
         False: do not work it out (one more gradient and one product); it is NaN then.
     average
@@ -207,7 +213,13 @@ def implicit_hypergradient(
     """
     lower = Lower(target, bridge, inputs, lower_loss, ridge, average)
     theta = lower.parameters
-    operator = curvature_of(lower, curvature)
+    if isinstance(preconditioner, str) and preconditioner != "auto":
+        raise ValueError(f"preconditioner must be 'auto', a function or None, got {preconditioner!r}")
+    fused = fused_curvature(target, inputs, lower_loss, curvature) if isinstance(curvature, str) else None
+    operator = curvature_of(lower, curvature) if fused is None else fused
+    if isinstance(preconditioner, str):
+        shift = lower.ridge + vectors.number("damping", damping)
+        preconditioner = own_preconditioner(operator, shift, max_steps) if x0 is None and average is None else None
     operator = Averaged(operator, average) if average is not None else operator
     operator = operator.damped(lower.ridge) if lower.ridge else operator
     with torch.enable_grad():

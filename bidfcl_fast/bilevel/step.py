@@ -129,8 +129,8 @@ class BilevelStep:
             operator = self._operator(batch, held)
             found = implicit_hypergradient(
                 self.target, learned, made.loss, self.upper_loss, batch.x, curvature=operator, rtol=self.cg_tolerance,
-                max_steps=self.cg_steps, damping=self._absolute(operator), x0=self._warm, stationarity=False,
-                average=self.average,
+                max_steps=self.cg_steps, damping=self._absolute(operator), x0=self._warm,
+                preconditioner=None, stationarity=False, average=self.average,
             )  # fmt: skip
         finally:
             if before is not None:

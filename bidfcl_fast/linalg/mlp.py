@@ -143,6 +143,11 @@ class MLPCurvature(LinearOperator):
         self._numpy.product(v.contiguous().numpy(), out.numpy())
         return out
 
+    @property
+    def rows(self) -> int:
+        """n, of the inputs of now."""
+        return len(self._data[0])
+
     def sample(self, rows: int, *, seed: int = 0) -> MLPCurvature:
         """Gauss-Newton on `rows` rows drawn without replacement (all, if there are no more), at the parameters of now.
 

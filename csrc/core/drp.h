@@ -8,6 +8,10 @@
 
 namespace bidfcl {
 
+// eˣ for x ≤ 0, and
+template <class Num>
+BIDFCL_HD Num exp_nonpositive(Num x);
+
 // ln(1 + x) for x in [0, 1], defined by each executor for its own numbers.
 template <class Num>
 BIDFCL_HD Num log_one_plus(Num x);

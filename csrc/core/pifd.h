@@ -6,6 +6,10 @@
 
 namespace bidfcl {
 
+// 1/x to a few units in the last place, 0 for infinity; defined by each executor for its own numbers.
+template <class Num>
+BIDFCL_HD Num one_over(Num x);
+
 // Which finite differences, and what becomes of small score gaps: a floor, or a boxcar window (DFCL's clip "fix"),
 // or neither (both 0).
 template <class Num>
@@ -20,7 +24,7 @@ struct GapRule {
     const Num one = Num{} + 1;
     if (window) return gap < bound ? one / bound : Num{};
     const Num floored = gap < bound ? bound : gap;
-    return floored > relative * size + least ? one / floored : Num{};
+    return floored > relative * size + least ? one_over(floored) : Num{};
   }
 };
 
@@ -36,33 +40,39 @@ struct Decision {
   Index close;  // all bits set (1 for a number) where the rule changed the gap
 };
 
-// The hard decision of a row, by the tie rule.
+// The hard decision of a row, by the tie rule, and its score.
 template <class Num, class Index>
-BIDFCL_HD Index decide(const Num* score, const Num* cost, int items) {
-  Num first = score[0], least = cost[0];
+struct Winner {
   Index best{};
+  Num score;
+};
+template <class Num, class Index>
+BIDFCL_HD Winner<Num, Index> winner(const Num* score, const Num* cost, int items) {
+  Winner<Num, Index> won{{}, score[0]};
+  Num least = cost[0];
   for (int j = 1; j < items; ++j) {
-    const auto better = (score[j] > first) | ((score[j] == first) & (cost[j] < least));
-    first = better ? score[j] : first;
+    const auto better = (score[j] > won.score) | ((score[j] == won.score) & (cost[j] < least));
+    won.score = better ? score[j] : won.score;
     least = better ? cost[j] : least;
-    best = better ? Index{} + j : best;
+    won.best = better ? Index{} + j : won.best;
   }
-  return best;
+  return won;
 }
 
 template <class Num, class Index>
 BIDFCL_HD Decision<Num, Index> pifd_unit(const Num* score, const Num* cost, Index received, int items,
                                          const GapRule<Num>& rule, Num never, Num* unit) {
   // The decision, the received treatment's score and cost, and the best score of all others.
-  const Index best = decide<Num, Index>(score, cost, items);
-  Num top{}, own{}, own_cost{}, rival = never;
+  const Winner<Num, Index> won = winner<Num, Index>(score, cost, items);
+  const Index best = won.best;
+  const Num top = won.score;
+  Num own{}, own_cost{}, rival = never;
   for (int j = 0; j < items; ++j) {
-    const Index at = Index{} + j;
-    const auto mine = at == received;
+    const auto mine = (Index{} + j) == received;
     own = mine ? score[j] : own;
     own_cost = mine ? cost[j] : own_cost;
-    top = at == best ? score[j] : top;
-    rival = (score[j] > rival) & (at != received) ? score[j] : rival;
+    const Num other = mine ? never : score[j];
+    rival = other > rival ? other : rival;
   }
   // If the winner fell, would the received treatment win? Only then does the winner's fall change the loss.
   auto heir = Index{} == Index{};

@@ -5,25 +5,34 @@
 // `Num` is a number, or a pack of them, one lane a user.
 #pragma once
 
-#include "config.h"
+#include "each_item.h"
 
 namespace bidfcl {
 
-// eˣ for x ≤ 0, defined by each executor for its own numbers.
-template <class Num>
-BIDFCL_HD Num exp_nonpositive(Num x);
+constexpr double kLog2E = 1.4426950408889634;
 
-// share[j] = P_j = softmax(score/τ). A closed treatment scores −∞ and gets exactly 0. May run in place.
+// 2ˣ for x ≤ 0, defined by each executor for its own numbers.
 template <class Num>
-BIDFCL_HD void softmax(const Num* score, int items, Num inverse_temperature, Num* share) {
+BIDFCL_HD Num exp2_nonpositive(Num x);
+
+// share[j] = 2^(rate·(score_j − top)), top the largest score and rate = log₂(e)/τ; returns their sum. A closed
+// treatment scores −∞ and gets exactly 0. May run in place. To base 2 because an exponential starts with that anyway.
+template <class Num, class Items>
+BIDFCL_HD Num exponentials(const Num* score, Items items, Num rate, Num* share) {
   Num top = score[0];
-  for (int j = 1; j < items; ++j) top = score[j] > top ? score[j] : top;
+  each_item(items, [&](int j) { top = score[j] > top ? score[j] : top; });
   Num sum{};
-  for (int j = 0; j < items; ++j) {
-    share[j] = exp_nonpositive((score[j] - top) * inverse_temperature);
+  each_item(items, [&](int j) {
+    share[j] = exp2_nonpositive((score[j] - top) * rate);
     sum += share[j];
-  }
-  const Num scale = (Num{} + 1) / sum;
+  });
+  return sum;
+}
+
+// share[j] = P_j = softmax(score/τ).
+template <class Num>
+BIDFCL_HD void softmax(const Num* score, int items, Num rate, Num* share) {
+  const Num scale = (Num{} + 1) / exponentials(score, items, rate, share);
   for (int j = 0; j < items; ++j) share[j] *= scale;
 }
 

@@ -281,19 +281,59 @@ def test_invariances(backend):
     np.testing.assert_allclose(2 * big.value, run("ppl", v, c, t, y, w, 0.8).value, rtol=1e-9, atol=1e-12)
 
 
-def test_any_strides_any_threads_same_bits(monkeypatch):
+@pytest.mark.parametrize("family", [Family.PPL, Family.PIFD, Family.PIFD_EXACT])
+@pytest.mark.parametrize("m", [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 17])
+def test_every_width_of_row_with_outcomes_everywhere(fast, dtype, m, family):
+    """Whole packs of neighbours at one multiplier, which have kernels of their own, and a rest."""
+    rng = np.random.default_rng(m)
+    d = case(rng, dtype, 1, 90, m, 1, family=family, temperature=0.4)
+    for name in ("outcome", "cost_outcome"):
+        setattr(d, name, (rng.random((1, 90)) + 0.5).astype(dtype))
+    for order in (Order.VALUE, Order.GRADIENT):
+        made = {}
+        for name in (fast, "reference"):
+            outs = [np.full(d.value.shape, np.nan, dtype) for _ in range(2)] if order else []
+            totals = backends.resolve(name).decision_loss(d, order, *outs)
+            made[name] = [totals[..., : {0: 5, 1: 1}[order]], *outs]
+        for got, want in zip(made[fast], made["reference"], strict=True):
+            scale = max(np.abs(want).max(initial=0), 1e-6)
+            np.testing.assert_allclose(got / scale, want / scale, atol=1e-12 if dtype is np.float64 else 2e-4)
+
+
+@pytest.mark.parametrize("loss", ["ppl", "pifd"])
+@pytest.mark.parametrize("m", [2, 5, 7, 10])
+def test_any_strides_any_threads_same_bits(monkeypatch, m, loss):
     if "cpp" not in bf.backends.available():
         pytest.skip("installed without _C")
     rng = np.random.default_rng(8)
-    v, c = (rng.random((30_000, 5), dtype=np.float32) for _ in range(2))
-    t, y, w = rng.integers(5, size=30_000), rng.random(30_000, dtype=np.float32), np.full(30_000, 1e-3, np.float32)
-    want = bf.loss_and_grad("ppl", v, c, t, y, w, 0.5, backend="cpp")
+    v, c = (rng.random((20_000, m), dtype=np.float32) for _ in range(2))
+    t, y, w = rng.integers(m, size=20_000), rng.random(20_000, dtype=np.float32), np.full(20_000, 1e-3, np.float32)
+    want = bf.loss_and_grad(loss, v, c, t, y, w, 0.5, backend="cpp")
     for threads in ("1", "3"):
         monkeypatch.setenv("BIDFCL_NUM_THREADS", threads)
         wide = np.asfortranarray(np.repeat(v, 2, axis=1))[:, ::2]
-        got = bf.loss_and_grad("ppl", wide, c[::-1][::-1], t, y, w, 0.5, backend="cpp")
+        got = bf.loss_and_grad(loss, wide, c[::-1][::-1], t, y, w, 0.5, backend="cpp")
         assert got.loss == want.loss
         np.testing.assert_array_equal(got.value, want.value)
+    # A user's gradient does not know who else is listed, nor in which lane.
+    some = rng.random(20_000) < 0.5
+    got = bf.loss_and_grad(loss, v, c, t, np.where(some, y, np.float32(0)), w, 0.5, backend="cpp")
+    np.testing.assert_array_equal(got.value[some], want.value[some])
+    assert not got.value[~some].any()
+
+
+def test_outputs_written_past_the_caches_are_the_same_bits():
+    if "cpp" not in bf.backends.available():
+        pytest.skip("installed without _C")
+    rng = np.random.default_rng(9)
+    for loss, m, n in (("ppl", 10, 650_000), ("ppl", 3, 2_200_000), ("pifd", 12, 550_000)):
+        v, c = (rng.random((n, m), dtype=np.float32) for _ in range(2))
+        t, y, w = rng.integers(m, size=n), rng.random(n, dtype=np.float32), np.full(n, 1e-3, np.float32)
+        large = bf.loss_and_grad(loss, v, c, t, y, w, 0.5, backend="cpp")
+        for rows in (slice(0, 20_000), slice(n - 20_001, n)):
+            small = bf.loss_and_grad(loss, v[rows], c[rows], t[rows], y[rows], w[rows], 0.5, backend="cpp")
+            np.testing.assert_array_equal(large.value[rows], small.value)
+            np.testing.assert_array_equal(large.cost[rows], small.cost)
 
 
 def test_rows_without_outcome_are_not_read(backend):

@@ -5,93 +5,19 @@
 #include <cstring>
 #include <limits>
 
-#include "../../core/pifd.h"
 #include "../../core/policy.h"
 #include "../../core/ppl.h"
 #include "../machine/exp.h"
 #include "drp_rows.h"
+#include "gaps.h"
+#include "listed.h"
 #include "losses.h"
 #include "rows.h"
+#include "single_rows.h"
+#include "sums.h"
 
 namespace bidfcl {
 namespace BIDFCL_ARCH {
-
-// Sums of packs, in double.
-template <class T>
-class WideSum {
- public:
-  BIDFCL_HD void add(Pack<T> x) {
-    if constexpr (sizeof(T) == 8) {
-      sum_ += x;
-    } else {
-      Doubles low, high;
-      widen(x, low, high);
-      sum_ += low;
-      sum_ += high;
-    }
-  }
-  BIDFCL_HD double total() const {
-    double out = 0;
-    for (int l = 0; l < kWidth; ++l) out += sum_[l];
-    return out;
-  }
-
- private:
-  static constexpr int kWidth = BIDFCL_PACK_BYTES / 8;
-  typedef double Doubles __attribute__((vector_size(BIDFCL_PACK_BYTES)));
-  Doubles sum_{};
-};
-
-template <class T>
-BIDFCL_HD Pack<T> one_where(IntPack<T> mask) {
-  return mask ? Lanes<T>::all(1) : Pack<T>{};
-}
-
-// Cuts aligned pieces off the caller's memory.
-class Cutter {
- public:
-  explicit BIDFCL_HD Cutter(void* from) : at_(static_cast<char*>(from)) {}
-  template <class U>
-  BIDFCL_HD U* take(std::int64_t count) {
-    U* out = reinterpret_cast<U*>(at_);
-    at_ += (count * static_cast<std::int64_t>(sizeof(U)) + 63) / 64 * 64;
-    return out;
-  }
-
- private:
-  char* at_;
-};
-
-template <class T>
-struct Columns {
-  Pack<T>*value, *cost, *value_turn, *cost_turn;  // as read
-  Pack<T>*share, *unit, *slope, *turn, *curve;    // of one multiplier
-  Pack<T>*value_out, *cost_out;                   // summed over multipliers
-  T* tile;                                        // of rows read
-  Tile<T> value_rows, cost_rows;                  // of rows to be written
-};
-
-template <class T>
-BIDFCL_HD GapRule<Pack<T>> gap_rule(const LossRule& rule) {
-  using L = Lanes<T>;
-  using Limits = std::numeric_limits<T>;
-  return {rule.family == kPifdExact, rule.window && rule.bound > 0, L::all(static_cast<T>(rule.bound)),
-          L::all(Limits::epsilon()), L::all(sizeof(T) == 4 ? static_cast<T>(1e-30) : static_cast<T>(1e-290))};
-}
-
-// What one multiplier adds up over a run.
-template <class T>
-struct Sums {
-  WideSum<T> loss, value_slope, cost_slope, clipped, weighted;
-
-  void finish(double* totals) const {
-    totals[kLoss] += loss.total();
-    totals[kValueSlope] += value_slope.total();
-    totals[kCostSlope] += cost_slope.total();
-    totals[kClippedRows] += clipped.total();
-    totals[kWeightedRows] += weighted.total();
-  }
-};
 
 // One multiplier of one pack of users: adds its part of the outputs and sums.
 template <class T, LossOrder Order>
@@ -109,6 +35,7 @@ class OneMultiplier {
         move_(L::all(static_cast<T>(job.turn ? job.turn[k] : 0))),
         scale_(L::all(static_cast<T>(job.scale))),
         inverse_temperature_(L::all(static_cast<T>(1 / job.rule.temperature))),
+        rate_(L::all(static_cast<T>(kLog2E / job.rule.temperature))),
         moves_(job.turn != nullptr),
         sums_(sums) {}
 
@@ -118,7 +45,7 @@ class OneMultiplier {
     P* share = at.share;
     for (int j = 0; j < items; ++j) share[j] = fused(at.value[j], at.cost[j]);
     if (rule_.family == kDecision) {
-      const I best = decide<P, I>(share, at.cost, items);
+      const I best = winner<P, I>(share, at.cost, items).best;
       const P matched = one_where<T>(best == received);
       sums_.loss.add(-weight * matched);
       sums_.value_slope.add(value_label * matched);
@@ -133,7 +60,7 @@ class OneMultiplier {
       if constexpr (Order == LossOrder::kValue)
         sums_.clipped.add(one_where<T>((d.close != 0) & ((value_label != 0) | (cost_label != 0))));
     }
-    softmax(share, items, inverse_temperature_, share);
+    softmax(share, items, rate_, share);
     const P mean = dot(share, at.unit, items);
     if constexpr (Order != LossOrder::kHessian) sums_.loss.add(weight * mean);
     gradient(share, at.unit, mean, items, at.slope);
@@ -186,85 +113,10 @@ class OneMultiplier {
 
   const LossRule rule_;
   const GapRule<P> gaps_;
-  const P multiplier_, price_, move_, scale_, inverse_temperature_;
+  const P multiplier_, price_, move_, scale_, inverse_temperature_, rate_;
   const bool moves_;
   Sums<T>& sums_;
 };
-
-// The users of a run that can add something, with treatment and two labels each.
-template <class T>
-struct Listed {
-  std::int32_t *user, *received;
-  T *value_label, *cost_label;
-  int count = 0;
-  std::int64_t astray = 0;  // treatments out of range
-
-  BIDFCL_HD void keep(std::int64_t k, bool counts) {  // entry k moves to the end of what is kept
-    user[count] = user[k];
-    received[count] = received[k];
-    value_label[count] = value_label[k];
-    cost_label[count] = cost_label[k];
-    count += counts;
-  }
-};
-
-// weight·label for a run; side by side is a loop of its own, since only that becomes vector code.
-template <class T>
-BIDFCL_HD void weigh(const Labels<T>& weight, const Labels<T>& label, std::int64_t begin, std::int64_t n, T* out) {
-  if (label.data == nullptr) {
-    std::memset(out, 0, static_cast<std::size_t>(n) * sizeof(T));
-  } else if (weight.stride == 1 && label.stride == 1) {
-    const T *w = weight.data + begin, *y = label.data + begin;
-    for (std::int64_t k = 0; k < n; ++k) out[k] = w[k] * y[k];
-  } else {
-    for (std::int64_t k = 0; k < n; ++k) out[k] = weight[begin + k] * label[begin + k];
-  }
-}
-
-template <class T>
-void list_users(const LossJob<T>& job, std::int64_t begin, std::int64_t end, Listed<T>& out) {
-  const std::int64_t n = end - begin;
-  weigh(job.weight, job.outcome, begin, n, out.value_label);
-  weigh(job.weight, job.cost_outcome, begin, n, out.cost_label);
-  std::int32_t astray = 0;
-  const std::int64_t arms = job.items + (job.rule.family == kDrp);
-  const std::int64_t* treatment = job.treatment + begin * job.treatment_stride;
-  const auto read = [&](std::int64_t k, std::int64_t t) {
-    out.received[k] = static_cast<std::int32_t>(t);
-    astray += (t < 0) | (t >= arms);
-  };
-  if (job.treatment_stride == 1)
-    for (std::int64_t k = 0; k < n; ++k) read(k, treatment[k]);
-  else
-    for (std::int64_t k = 0; k < n; ++k) read(k, treatment[k * job.treatment_stride]);
-  out.astray = astray;
-  if (astray > 0) return;
-  std::int32_t silent = 0;
-  for (std::int64_t k = 0; k < n; ++k) {
-    out.user[k] = static_cast<std::int32_t>(begin + k);
-    silent += (out.value_label[k] == 0) & (out.cost_label[k] == 0);
-  }
-  out.count = static_cast<int>(n);
-  if (silent == 0 && job.open.data == nullptr) return;
-  out.count = 0;
-  for (std::int64_t k = 0; k < n; ++k) {
-    bool counts = (out.value_label[k] != 0) | (out.cost_label[k] != 0);
-    // A treatment closed to a user cannot be decided: the row is constant.
-    if (counts && job.open.data != nullptr) counts = *element<std::uint8_t>(job.open, begin + k, out.received[k]) != 0;
-    out.keep(k, counts);
-  }
-}
-
-template <class S>
-void clear_others(void* out, std::int64_t begin, std::int64_t end, int items, const std::int32_t* user, int listed) {
-  S* rows = static_cast<S*>(out);
-  std::int64_t i = begin;
-  for (int k = 0; k <= listed; ++k) {
-    const std::int64_t next = k < listed ? user[k] : end;
-    if (next > i) std::memset(rows + i * items, 0, static_cast<std::size_t>((next - i) * items) * sizeof(S));
-    i = next + 1;
-  }
-}
 
 template <class T, class S, LossOrder Order>
 std::int64_t loss_rows(const LossJob<T>& job, std::int64_t begin, std::int64_t end, double* totals, void* scratch) {
@@ -300,29 +152,24 @@ std::int64_t loss_rows(const LossJob<T>& job, std::int64_t begin, std::int64_t e
       clear_others<S>(job.cost_out, begin, end, items, listed.user, listed.count);
     }
 
+  if constexpr (Order != LossOrder::kHessian)
+    if (job.multipliers == 1 && job.rule.family != kDecision) {
+      single_multiplier<T, S, Order>(job, listed, at, sums[0]);
+      sums[0].finish(totals);
+      return 0;
+    }
+
   const T never = -std::numeric_limits<T>::infinity();
   for (int done = 0; done < listed.count; done += W) {
-    const int users = listed.count - done < W ? listed.count - done : W;
-    for (int l = users; l < W; ++l) {  // idle lanes: the last user again, of no weight
-      listed.user[done + l] = listed.user[done + users - 1];
-      listed.received[done + l] = listed.received[done + users - 1];
-      listed.value_label[done + l] = listed.cost_label[done + l] = 0;
-    }
-    const std::int32_t* user = listed.user + done;
-    const Who who{user, users, users == W && user[W - 1] - user[0] == W - 1};
+    const Who who = listed.pack(done);
     load_rows<S, T>(job.value, job.open, never, who, items, at.tile, at.value);
     load_rows<S, T>(job.cost, job.open, T{}, who, items, at.tile, at.cost);
     if constexpr (Order == LossOrder::kHessian) {
       load_rows<S, T>(job.value_turn, job.open, T{}, who, items, at.tile, at.value_turn);
       load_rows<S, T>(job.cost_turn, job.open, T{}, who, items, at.tile, at.cost_turn);
     }
-    Pack<T> y, x;
-    std::memcpy(&y, listed.value_label + done, sizeof y);
-    std::memcpy(&x, listed.cost_label + done, sizeof x);
-    typedef std::int32_t Narrow __attribute__((vector_size(W * 4)));
-    Narrow t;
-    std::memcpy(&t, listed.received + done, sizeof t);
-    const IntPack<T> received = __builtin_convertvector(t, IntPack<T>);
+    const Pack<T> y = pack_at(listed.value_label + done), x = pack_at(listed.cost_label + done);
+    const IntPack<T> received = listed.received_by(done);
     for (int k = 0; k < job.multipliers; ++k) {
       OneMultiplier<T, Order> one(job, k, sums[k]);
       one.take(at, items, received, y, x, k == 0);

@@ -70,6 +70,13 @@ BIDFCL_HD const S* element(const Grid& grid, std::int64_t user, std::int64_t ite
   return static_cast<const S*>(grid.data) + user * grid.row + item * grid.item;
 }
 
+template <class T>
+BIDFCL_HD Pack<T> pack_at(const T* from) {
+  Pack<T> out;
+  std::memcpy(&out, from, sizeof out);
+  return out;
+}
+
 // A pack of users.
 struct Who {
   const std::int32_t* user;  // [W]; idle lanes repeat one
@@ -176,21 +183,16 @@ BIDFCL_HD void store_columns(const Row& row, const Pack<T>* columns) {
 
 // Past the caches: what is written is not read here again, and need not be fetched to be overwritten.
 template <class T>
-BIDFCL_HD void stream(const T* tile, T* to, int packs) {
-  constexpr int W = Lanes<T>::count;
-  for (int k = 0; k < packs; ++k) {
-    Pack<T> x;
-    std::memcpy(&x, tile + k * W, sizeof x);
+BIDFCL_HD void stream(Pack<T> x, T* to) {
 #if defined(__AVX512F__)
-    _mm512_stream_si512(reinterpret_cast<__m512i*>(to) + k, reinterpret_cast<__m512i>(x));
+  _mm512_stream_si512(reinterpret_cast<__m512i*>(to), reinterpret_cast<__m512i>(x));
 #elif defined(__AVX2__)
-    _mm256_stream_si256(reinterpret_cast<__m256i*>(to) + k, reinterpret_cast<__m256i>(x));
+  _mm256_stream_si256(reinterpret_cast<__m256i*>(to), reinterpret_cast<__m256i>(x));
 #elif defined(__SSE2__)
-    _mm_stream_si128(reinterpret_cast<__m128i*>(to) + k, reinterpret_cast<__m128i>(x));
+  _mm_stream_si128(reinterpret_cast<__m128i*>(to), reinterpret_cast<__m128i>(x));
 #else
-    std::memcpy(to + k * W, &x, sizeof x);
+  std::memcpy(to, &x, sizeof x);
 #endif
-  }
 }
 
 // Rows on their way past the caches. They are sent when the tile is wanted again: by then its small stores have reached
@@ -201,7 +203,9 @@ struct Tile {
   T* to = nullptr;  // where its rows belong; null: they are there
 
   BIDFCL_HD void send(int items) {
-    if (to != nullptr) stream(cells, to, items);
+    if (to == nullptr) return;
+    constexpr int W = Lanes<T>::count;
+    for (int k = 0; k < items; ++k) stream<T>(pack_at(cells + k * W), to + k * W);
     to = nullptr;
   }
 };

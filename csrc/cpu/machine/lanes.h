@@ -90,6 +90,7 @@ BIDFCL_HD auto fused_score(float64x2_t value, float64x2_t multiplier, float64x2_
 #endif
 
 // The larger and the smaller: by the machine's own instruction, whose result does not wait for a comparison's mask.
+// Where one is NaN, the second is the result.
 #if defined(__AVX512F__)
 BIDFCL_HD auto max_of(__m512 a, __m512 b) { return _mm512_max_ps(a, b); }
 BIDFCL_HD auto max_of(__m512d a, __m512d b) { return _mm512_max_pd(a, b); }
@@ -103,11 +104,11 @@ BIDFCL_HD auto min_of(__m256d a, __m256d b) { return _mm256_min_pd(a, b); }
 #else
 template <class Num>
 BIDFCL_HD auto max_of(Num a, Num b) {
-  return b > a ? b : a;
+  return a > b ? a : b;
 }
 template <class Num>
 BIDFCL_HD auto min_of(Num a, Num b) {
-  return b < a ? b : a;
+  return a < b ? a : b;
 }
 #endif
 

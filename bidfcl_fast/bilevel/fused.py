@@ -1,0 +1,67 @@
+"""The fused curvature of a lower loss that is given as a function: found where there is one, so that nobody has to ask.
+
+A loss whose second derivative in the outputs is diagonal (a squared error with any weights and masks, a sum over cells
+in general) has, at the outputs of now, the Gauss-Newton and the exact Hessian of Σ w·(outputs − y)² with 2·w its second
+derivative and y = outputs − slope/(2·w).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..linalg import LinearOperator, MLPCurvature, NystromPreconditioner, SamplePreconditioner
+
+# From _MANY rows on a sample of _SAMPLE is a preconditioner that pays from nothing; below, a sketch of _RANK of a few
+# rows (docs/curvature.md has the counts). Neither pays where fewer steps are allowed, or there are few parameters.
+_MANY, _SAMPLE = 4096, 512
+_SKETCHED, _RANK = 128, 32
+_FEW_STEPS, _FEW_PARAMETERS = 20, 1000
+
+
+def fused_curvature(module: nn.Module, inputs: Any, loss: Callable[[Tensor], Tensor], kind: str) -> MLPCurvature | None:
+    """`MLPCurvature` of `loss(module(inputs))`, or None where module, device or loss are none of its kind."""
+    if kind not in ("gauss_newton", "hessian"):
+        return None
+    try:
+        with torch.enable_grad():
+            outputs = module(inputs)
+            leaf = outputs.detach().requires_grad_()
+            (slope,) = torch.autograd.grad(loss(leaf), leaf, create_graph=True)
+            if not slope.requires_grad:
+                return None
+            bend = _along(slope, leaf, torch.ones_like(leaf))
+            probe = torch.randn(leaf.shape, generator=torch.Generator().manual_seed(0), dtype=leaf.dtype)
+            other = _along(slope, leaf, probe)
+        slope = slope.detach()
+        # A matrix that is not diagonal gives itself away along a random direction.
+        blur = 1e3 * torch.finfo(leaf.dtype).eps * float(bend.abs().max())
+        if bool((bend < 0).any()) or not float((other - bend * probe).abs().max()) <= blur:
+            return None
+        targets = None
+        if kind == "hessian":
+            if bool(((bend == 0) & (slope != 0)).any()):
+                return None  # a straight cell: its slope bends the network, and no label says that
+            targets = torch.where(bend > 0, leaf.detach() - slope / torch.where(bend > 0, bend, 1.0), leaf.detach())
+        found = MLPCurvature(module, inputs, kind=kind, targets=targets, weight=bend / 2, reduction="sum")
+    except (TypeError, ValueError, RuntimeError):
+        return None  # whatever is wrong, the general operators say it better
+    return None if found.backend == "reference" else found
+
+
+def _along(slope: Tensor, leaf: Tensor, direction: Tensor) -> Tensor:
+    return torch.autograd.grad(slope, leaf, direction, retain_graph=True)[0]
+
+
+def own_preconditioner(operator: LinearOperator, damping: float, max_steps: int) -> Any:
+    """What makes a solve with `operator` + damping·I faster from nothing; None where nothing known does."""
+    if not isinstance(operator, MLPCurvature) or damping == 0 or max_steps < _FEW_STEPS:
+        return None
+    if operator.rows >= _MANY:
+        return SamplePreconditioner(operator.sample(_SAMPLE), damping)
+    if operator.rows < 2 * _SKETCHED or operator.size < _FEW_PARAMETERS:
+        return None
+    return NystromPreconditioner(operator.sample(_SKETCHED), _RANK, damping)
