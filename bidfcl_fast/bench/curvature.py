@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from .. import backends
 from ..bilevel import implicit_hypergradient
-from ..linalg import GaussNewtonOperator, HessianOperator, MLPCurvature, SamplePreconditioner, conjugate_gradient
+from ..linalg import GaussNewtonOperator, HessianOperator, MLPCurvature, conjugate_gradient
 from ..tables import missing
 from .peers import betty_cg, plain_cg, torchopt_cg
 from .timing import kept, take_turns
@@ -27,6 +27,7 @@ GRADIENT = "one plain gradient"
 EXACT = "kept-graph autograd, exact"
 PLAIN = "conjugate gradient as one would write it"
 TORCHOPT = "TorchOpt's conjugate gradient"
+ALONE = "bidfcl_fast, no preconditioner"
 BETTY = "Betty's, as many steps"
 
 
@@ -138,15 +139,13 @@ class _System:
         while conjugate_gradient(self.ours, slope, damping=self.damping, rtol=RTOL, max_steps=MOST).status:
             self.damping *= 2  # the exact Hessian needs more
 
-    def fused(self, sampled: bool = False) -> Any:
-        p, ours = self.problem, self.ours
-        ours.refresh(targets=p.labels().detach() if self.kind == "hessian" else None)
-        kept = SamplePreconditioner(ours.sample(SAMPLE), self.damping) if sampled else None
-        found = implicit_hypergradient(
-            p.target, p.bridge, p.lower_loss, p.upper_loss, p.x,
-            curvature=ours, damping=self.damping, rtol=RTOL, max_steps=MOST, preconditioner=kept,
+    def fused(self, preconditioned: bool = True) -> Any:
+        """By the names alone, as one calls it; or without the preconditioner that is then the default."""
+        p = self.problem
+        return implicit_hypergradient(
+            p.target, p.bridge, p.lower_loss, p.upper_loss, p.x, curvature=self.kind,
+            damping=self.damping, rtol=RTOL, max_steps=MOST, preconditioner="auto" if preconditioned else None,
         )  # fmt: skip
-        return found, kept.products if kept else 0
 
     def graph(self) -> tuple[list[Tensor], list[Tensor]]:
         p = self.problem
@@ -181,25 +180,22 @@ class _System:
         if not missing("torchopt"):
             out[TORCHOPT] = lambda: self.by_autograd(torchopt_cg.solve)
         out[PLAIN] = lambda: self.by_autograd(plain_cg.solve)
-        first, _ = self.fused()
+        first, alone = self.fused(), self.fused(preconditioned=False)
         rhs = flat(self.graph()[0])
-        assert first.solve.status == 0, (self.kind, first.solve.sentence)
+        for found in (first, alone):
+            assert found.solve.status == 0, (self.kind, found.solve.sentence)
+        assert _alike(first.gradient, alone.gradient)
         for theirs in out.values():
             hypergradient, v = theirs()
             residual = float((rhs - self.ours @ v - self.damping * v).norm() / rhs.norm())
             assert residual < 1.1 * RTOL, (self.kind, residual)
             assert _alike(first.gradient, hypergradient)
         out["bidfcl_fast"] = self.fused
-        steps: dict[str, Any] = {"bidfcl_fast": first.solve.steps}
-        if len(self.problem.x) >= 8 * SAMPLE:
-            name = f"bidfcl_fast, a sample of {SAMPLE} rows as preconditioner"
-            found, inner = self.fused(sampled=True)
-            assert found.solve.status == 0 and _alike(found.gradient, first.gradient)
-            out[name] = lambda: self.fused(sampled=True)
-            steps[name] = f"{found.solve.steps}, and {inner} of the sample"
+        out[ALONE] = lambda: self.fused(preconditioned=False)
+        steps: dict[str, Any] = {"bidfcl_fast": first.solve.steps, ALONE: alone.solve.steps}
         if self.kind == "hessian" and not missing("betty"):
-            out[BETTY] = lambda: self.betty(first.solve.steps)
-            steps[BETTY] = first.solve.steps
+            out[BETTY] = lambda: self.betty(alone.solve.steps)
+            steps[BETTY] = alone.solve.steps
         return out, steps
 
 
