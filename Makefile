@@ -22,7 +22,7 @@ export PIP_BUILD_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo experiments test build check format sanitize sanitize-address sanitize-thread bench clean
+.PHONY: help demo experiments test test-spark build check format sanitize sanitize-address sanitize-thread bench clean
 
 help:  ## list these commands
 	@awk -F ':.*##' '/^[a-z-]+:.*##/ { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,7 +34,11 @@ experiments: build  ## every method on simulated worlds and real trials, about a
 	$(BIN)/bidfcl evaluate --output experiments $(EXPERIMENTS_ARGS)
 
 test: build  ## all tests, two at a time (a plain `pytest` runs them one by one)
-	$(BIN)/python -m pytest -n 2 --dist loadgroup $(TEST_ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not spark" $(TEST_ARGS)
+
+test-spark: build  ## the tests that need a Spark cluster, on one of two executors; needs Java 17
+	$(PIP) install --quiet 'pyspark[sql]'
+	$(BIN)/python -m pytest -m spark tests/scale
 
 build: $(STAMP)  ## .venv with the package (editable), all its extras and the tools; again when the C++ changes
 

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 
+_NEAR = 2048  # rows
+
 _CELL = re.compile(r"(value|cost)_(0|[1-9]\d*)")
 
 
@@ -154,11 +156,20 @@ def _whole_numbers(column: Any) -> Any:
     return number if pc.all(pc.equal(pc.cast(number, pa.string()), column)).as_py() else column
 
 
-def value_and_cost(table: Any, *, first: int = 0, single: bool | None = None) -> tuple[Array, Array]:
+def value_and_cost(
+    table: Any,
+    *,
+    first: int = 0,
+    single: bool | None = None,
+    finite: bool = True,
+    out: tuple[Array, Array] | None = None,
+) -> tuple[Array, Array]:
     """The [N, M] arrays of the columns value_0 … and cost_0 … of a table or a record batch; float32 if all of them are, else
-    float64. Of a larger table's part, which rows come before it (`first`), and whether all of that is float32 (`single`).
+    float64. Of a larger table's part, which rows come before it (`first`), whether all of that is float32 (`single`), and
+    arrays of at least N rows to write to (`out`; fresh memory costs several times what writing to it does).
 
-    Raises ValueError for columns that are missing, have a gap, are not numbers, or hold an empty or infinite cell.
+    Raises ValueError for columns that are missing, have a gap, are not numbers, or hold an empty or infinite cell
+    (which `finite=False` leaves to the caller to find).
     """
     import pyarrow as pa
 
@@ -166,11 +177,21 @@ def value_and_cost(table: Any, *, first: int = 0, single: bool | None = None) ->
     names = [[f"{kind}_{j}" for j in range(m)] for kind in ("value", "cost")]
     if single is None:
         single = all(table.schema.field(name).type == pa.float32() for both in names for name in both)
-    out = [np.empty((table.num_rows, m), np.float32 if single else np.float64) for _ in names]
+    if out is None:
+        dtype = np.float32 if single else np.float64
+        out = np.empty((table.num_rows, m), dtype), np.empty((table.num_rows, m), dtype)
+    out = out[0][: table.num_rows], out[1][: table.num_rows]
     for array, columns in zip(out, names, strict=True):
-        for j, name in enumerate(columns):
-            array[:, j] = _numbers(name, table[name], first)
-    return out[0], out[1]
+        _side_by_side([_numbers(name, table[name], first, finite) for name in columns], array)
+    return out
+
+
+def _side_by_side(columns: list[Array], out: Array) -> None:
+    """M columns into [N, M]: a few thousand rows at a time, which stay in the nearest cache while all columns have their turn."""
+    for k in range(0, len(out), _NEAR):
+        rows = slice(k, k + _NEAR)
+        for j, x in enumerate(columns):
+            out[rows, j] = x[rows]
 
 
 def key_columns(table: Any) -> list[str]:
@@ -217,7 +238,7 @@ def treatments(names: list[str]) -> int:
     return len(found["value"])
 
 
-def _numbers(name: str, column: Any, first: int = 0) -> Array:
+def _numbers(name: str, column: Any, first: int = 0, finite: bool = True) -> Array:
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -233,7 +254,7 @@ def _numbers(name: str, column: Any, first: int = 0) -> Array:
     if not pa.types.is_floating(kind):
         column = pc.cast(column, pa.float64())
     x = np.asarray(column.to_numpy(zero_copy_only=False) if isinstance(column, pa.Array) else column.to_numpy())
-    if not np.isfinite(x).all():
+    if finite and not np.isfinite(x).all():
         row = int(np.flatnonzero(~np.isfinite(x))[0])
         raise ValueError(
             f"column {name}, row {first + row + 1} (the first is 1): expected a finite number, got {x[row]}"

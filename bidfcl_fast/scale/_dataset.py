@@ -12,6 +12,7 @@ import numpy as np
 
 from .. import tables
 from ..tables import need
+from ._pipeline import ahead
 
 BLOCK = 1 << 16  # rows that are read, decided and written at a time
 _BUFFER = 1 << 18  # bytes of each column that are read ahead of the decoder
@@ -27,7 +28,7 @@ class Unit(NamedTuple):
 
 
 class Block(NamedTuple):
-    """Consecutive rows of one row group."""
+    """Consecutive rows of one row group; whether all numbers are finite, nobody has looked."""
 
     unit: int
     file: int
@@ -35,6 +36,14 @@ class Block(NamedTuple):
     value: np.ndarray  # [n, M]
     cost: np.ndarray
     batch: Any  # pyarrow.RecordBatch, with the columns that were asked for
+
+
+class _Raw(NamedTuple):
+    """A block before its numbers are taken out of it."""
+
+    unit: int
+    first: int
+    batch: Any
 
 
 @dataclass(frozen=True)
@@ -65,7 +74,17 @@ class Dataset:
         return tables.key_columns(self.schema.empty_table())
 
     def blocks(self, units: Sequence[int], keys: Sequence[str] = (), most: int | None = None) -> Iterator[Block]:
-        """The rows of these units, block by block; of each unit at most `most`."""
+        """The rows of these units, block by block; of each unit at most `most`. A thread decodes them, a few ahead.
+
+        A block's arrays are written over by the next.
+        """
+        shape, dtype = (BLOCK, self.treatments), np.float32 if self.single else np.float64
+        out = np.empty(shape, dtype), np.empty(shape, dtype)
+        for raw in ahead(self._raw(units, keys, most)):
+            value, cost = self._numbers(raw, out)
+            yield Block(raw.unit, self.units[raw.unit].file, raw.first, value, cost, raw.batch)
+
+    def _raw(self, units: Sequence[int], keys: Sequence[str], most: int | None) -> Iterator[_Raw]:
         parquet = need("pyarrow.parquet", "io", "reading Parquet")
         names = [*self.cells, *keys]
         opened, at = None, -1
@@ -80,21 +99,29 @@ class Dataset:
                 assert opened is not None
                 first = unit.first
                 size = BLOCK if most is None else min(BLOCK, most)
-                for batch in opened.iter_batches(batch_size=size, row_groups=[unit.group], columns=names):
-                    value, cost = self._numbers(batch, unit, first)
-                    yield Block(u, unit.file, first, value, cost, batch)
-                    first += len(value)
+                # One thread: two would take twice the time of processors for columns as short as these.
+                batches = opened.iter_batches(
+                    batch_size=size, row_groups=[unit.group], columns=names, use_threads=False
+                )
+                for batch in batches:
+                    yield _Raw(u, first, batch)
+                    first += batch.num_rows
                     if most is not None and first - unit.first >= most:
                         break
         finally:
             if opened is not None:
                 opened.close()
 
-    def _numbers(self, batch: Any, unit: Unit, first: int) -> tuple[np.ndarray, np.ndarray]:
+    def refuse(self, block: Block) -> None:
+        """Raise for the cell of a block that is no finite number."""
+        self._numbers(_Raw(block.unit, block.first, block.batch), None)
+
+    def _numbers(self, raw: _Raw, out: tuple[np.ndarray, np.ndarray] | None) -> tuple[np.ndarray, np.ndarray]:
         try:
-            return tables.value_and_cost(batch, first=first, single=self.single)
+            return tables.value_and_cost(raw.batch, first=raw.first, single=self.single, finite=out is None, out=out)
         except ValueError as error:
-            name = self.files[unit.file].relative_to(self.root) if len(self.files) > 1 else self.root.name
+            file = self.files[self.units[raw.unit].file]
+            name = file.relative_to(self.root) if len(self.files) > 1 else self.root.name
             raise ValueError(f"{name}: {error}; rows are counted over all files") from error
 
 

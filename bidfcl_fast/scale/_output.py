@@ -74,7 +74,9 @@ class Output:
             path.parent.mkdir(parents=True, exist_ok=True)
         fields += [pa.field(name, pa.array(x[:0]).type) for name, x in zip(self._names, columns, strict=True)]
         self._schema = pa.schema(fields)
-        self._writer = pq.ParquetWriter(path, self._schema)
+        # Numbers of which no two are alike make no dictionary.
+        others = [f.name for f in fields if not pa.types.is_floating(f.type)]
+        self._writer = pq.ParquetWriter(path, self._schema, use_dictionary=others)
 
 
 def check(dataset: Dataset, target: Path, names: Sequence[str]) -> None:

@@ -27,7 +27,7 @@ from ._facts import Facts, scales_of
 from ._finish import Outcome
 from ._kept import Kept
 from ._ledger import Ledger
-from ._pipeline import Behind, ahead
+from ._pipeline import Behind
 from ._search import Ask, Curve, Stretch, Sweep, run, search
 from ._shard import open_user
 
@@ -173,7 +173,11 @@ class _Job:
             raise ValueError(f"{self.dataset.root}: has no rows")
         places = np.unique(np.linspace(0, units - 1, min(units, _PLACES)).round().astype(int)).tolist()
         each = -(-min(SAMPLE, self.dataset.rows) // len(places))
-        parts = [(b.value, b.cost) for b in self.dataset.blocks(places, most=each)]
+        parts = []
+        for block in self.dataset.blocks(places, most=each):
+            if not self.module.magnitudes(_check.instance(block.value, block.cost, None)).finite:
+                self.dataset.refuse(block)
+            parts.append((block.value.copy(), block.cost.copy()))
         value, cost = (np.concatenate(x) for x in zip(*parts, strict=True))
         self.rows_read += len(value)
         return value, cost
@@ -197,7 +201,7 @@ class _Job:
         """A whole reading, with a progress line."""
         line = Progress(f"{what} {self.dataset.root.name}", self.dataset.rows, show=self.progress, unit="rows")
         with line:
-            for block in ahead(self.dataset.blocks(units, keys)):
+            for block in self.dataset.blocks(units, keys):
                 yield block
                 self.rows_read += len(block.value)
                 line.step(by=len(block.value))
@@ -211,14 +215,14 @@ class _Job:
         by_price = self.name == "multiplier"
         rules = [Rule.at(o.multiplier, scales) if by_price else Rule.of(o, scales) for o in outcomes]
         totals = [[0, 0] for _ in outcomes]
-        seen = _Seen(facts)
+        seen = _Seen(facts, self.dataset)
         names = [n for triple in self.names for n in triple]
         with _output.opened(self.dataset, self.target, names) as output:
             with Behind[tuple[Any, ...]](lambda item: output.write(*item)) as writer:
                 for block in self.blocks("writing", range(len(self.dataset.units)), self.dataset.keys):
                     p = _check.instance(block.value, block.cost, None)
                     if by_price:
-                        seen.look(p, module)
+                        seen.look(p, module, block)
                     columns: list[np.ndarray] = []
                     rows = np.arange(len(block.value))
                     for k, rule in enumerate(rules):
@@ -258,11 +262,13 @@ class _Job:
 class _Seen:
     """The largest numbers of a reading, against those that its scales were chosen for."""
 
-    def __init__(self, facts: Facts) -> None:
-        self.scales, self.value, self.cost = facts.scales, 0.0, 0.0
+    def __init__(self, facts: Facts, dataset: Dataset) -> None:
+        self.scales, self.dataset, self.value, self.cost = facts.scales, dataset, 0.0, 0.0
 
-    def look(self, p: Problems, module: ModuleType) -> None:
+    def look(self, p: Problems, module: ModuleType, block: Block) -> None:
         found = module.magnitudes(p)
+        if not found.finite:
+            self.dataset.refuse(block)
         self.value, self.cost = max(self.value, found.value), max(self.cost, found.cost)
         own = scales_of(self.value, self.cost)
         if own.value < self.scales.value or own.cost < self.scales.cost:
@@ -312,11 +318,11 @@ class _Readings:
             k: Kept(*ask, _fixed.floor(budgets[k], self.scales.cost), self.scales, facts.users)
             for k, ask in asks.items()
         }
-        seen = _Seen(facts)
+        seen = _Seen(facts, job.dataset)
         for block in job.blocks("reading", spread(len(job.dataset.units))):
             p = _check.instance(block.value, block.cost, None)
             if not self._surveyed:
-                seen.look(p, self.module)
+                seen.look(p, self.module, block)
                 self._rounded = self._rounded or self.module.costs_rounded(p, self.scales.cost)
             for each in kept.values():
                 each.take(self._found(p, each.bracket), block.first)
