@@ -35,6 +35,7 @@ _EXPORTS = {
     "losses": "",
     "methods": "",
     "metrics": "",
+    "scale": "",
     "solve_mckp": "mckp",
     "solve_mckp_ragged": "ragged",
 }
@@ -42,7 +43,7 @@ _EXPORTS = {
 __all__ = sorted(_EXPORTS)
 
 if TYPE_CHECKING:
-    from . import backends, bilevel, data, linalg, losses, methods, metrics
+    from . import backends, bilevel, data, linalg, losses, methods, metrics, scale
     from .allocator import Allocator
     from .data import Table
     from .errors import BackendUnavailable, BudgetExhausted, InfeasibleBudget, InfeasibleMinSpend, NotCertified, Status

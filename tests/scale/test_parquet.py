@@ -276,3 +276,28 @@ def test_the_command_streams_folders_and_large_files(tmp_path, capsys, monkeypat
     status, _, err = cli(capsys, tmp_path / "in", "--budget", budget, "--proven", "--output", tmp_path / "no.parquet")
     assert status == 1 and "--proven needs all rows in memory" in err
     assert not (tmp_path / "no.parquet").exists()
+
+
+def test_the_progress_line_has_a_rate_and_is_for_terminals_only():
+    import io
+
+    from bidfcl_fast.progress import Progress
+
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    for stream in (Terminal(), io.StringIO()):
+        with Progress("reading", 100, stream=stream, unit="rows") as line:
+            line.step("reading", by=50)
+        text = stream.getvalue()
+        assert (text == "") != stream.isatty()
+        if text:
+            assert "50 of 100 rows" in text and "a second" in text and "s left" in text
+
+
+def test_drivers_are_found_by_name():
+    assert bf.scale.parquet is parquet
+    assert {"parquet", "spark", "torch_distributed"} <= set(dir(bf.scale))
+    with pytest.raises(AttributeError):
+        _ = bf.scale.nothing
