@@ -13,13 +13,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..linalg import LinearOperator, MLPCurvature, NystromPreconditioner, SamplePreconditioner
+from ..linalg import LinearOperator, MLPCurvature, SamplePreconditioner
 
-# From _MANY rows on a sample of _SAMPLE is a preconditioner that pays from nothing; below, a sketch of _RANK of a few
-# rows (docs/curvature.md has the counts). Neither pays where fewer steps are allowed, or there are few parameters.
-_MANY, _SAMPLE = 4096, 512
-_SKETCHED, _RANK = 128, 32
-_FEW_STEPS, _FEW_PARAMETERS = 20, 1000
+# From _MANY rows on a sample of _SAMPLE is a preconditioner that pays from nothing. Below, the steps that a sketch saves
+# take as long as it does (docs/decisions/0008-curvature.md). Nor does it pay where few steps are allowed.
+_MANY, _SAMPLE, _FEW_STEPS = 4096, 512, 20
 
 
 def fused_curvature(module: nn.Module, inputs: Any, loss: Callable[[Tensor], Tensor], kind: str) -> MLPCurvature | None:
@@ -60,8 +58,4 @@ def own_preconditioner(operator: LinearOperator, damping: float, max_steps: int)
     """What makes a solve with `operator` + damping·I faster from nothing; None where nothing known does."""
     if not isinstance(operator, MLPCurvature) or damping == 0 or max_steps < _FEW_STEPS:
         return None
-    if operator.rows >= _MANY:
-        return SamplePreconditioner(operator.sample(_SAMPLE), damping)
-    if operator.rows < 2 * _SKETCHED or operator.size < _FEW_PARAMETERS:
-        return None
-    return NystromPreconditioner(operator.sample(_SKETCHED), _RANK, damping)
+    return SamplePreconditioner(operator.sample(_SAMPLE), damping) if operator.rows >= _MANY else None

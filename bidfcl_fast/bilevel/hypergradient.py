@@ -196,8 +196,8 @@ def implicit_hypergradient(
     rtol, max_steps, x0
         Of `conjugate_gradient`; `x0` is the last outer step's `solve.x`.
     preconditioner
-        Of `conjugate_gradient`. "auto": what makes a solve from nothing faster, for a fused curvature with a ridge or damping
-        (`SamplePreconditioner` from 4,096 rows on, below that a `NystromPreconditioner` of a sample). None: none.
+        Of `conjugate_gradient`. "auto": what makes a solve from nothing faster, where something does: a
+        `SamplePreconditioner` for a fused curvature of 4,096 rows or more, with damping or a ridge. None: none.
     stationarity
         False: do not work it out (one more gradient and one product); it is NaN then.
     average

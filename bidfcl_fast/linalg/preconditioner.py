@@ -81,7 +81,7 @@ class NystromPreconditioner:
         for _ in range(_vectors.count("power", power)):
             omega = _orthonormal(operator._apply(omega))
         y = operator._apply(omega)
-        core = omega.double() @ y.double().T
+        core = (omega @ y.T).double()
         if not bool(torch.isfinite(core).all()):
             raise ValueError("operator gives products that are not finite")
         core_values, core_vectors = torch.linalg.eigh((core + core.T) / 2)
@@ -90,13 +90,14 @@ class NystromPreconditioner:
             raise ValueError(
                 "operator is not positive semi-definite: take Gauss-Newton, or add damping to the operator"
             )
-        # A ≈ YᵀC⁻¹Y = BᵀB with C = ΩYᵀ; what C holds below its rounding is left out.
+        # A ≈ YᵀC⁻¹Y = BᵀB with C = ΩYᵀ; what C holds below its rounding is left out. B·Bᵀ has A's eigenvalues themselves, so
+        # that the products may be in the operator's own precision; those of Y·Yᵀ are squares, and would need double.
         kept = core_values > noise
-        root = core_vectors[:, kept] / core_values[kept].sqrt()
-        gram = y.double() @ y.double().T
-        values, vectors = torch.linalg.eigh(root.T @ gram @ root)
-        values, vectors = values.flip(0).clamp_min(0), vectors.flip(1)
-        self.along = ((root @ vectors / values.sqrt()).T.to(y.dtype) @ y).contiguous()
+        half = (core_vectors[:, kept] / core_values[kept].sqrt()).T.to(y.dtype) @ y
+        values, vectors = torch.linalg.eigh((half @ half.T).double())
+        real = values > torch.finfo(y.dtype).eps * values.sum()
+        values, vectors = values[real].flip(0), vectors[:, real].flip(1)
+        self.along = ((vectors / values.sqrt()).T.to(y.dtype) @ half).contiguous()
         rest = values[-1] if len(values) == rank else values.new_zeros(())
         self.eigenvalues = values.to(operator.dtype)
         self.stretch = ((rest + self.damping) / (values + self.damping) - 1).to(operator.dtype)

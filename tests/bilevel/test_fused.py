@@ -10,7 +10,6 @@ from bidfcl_fast.bilevel.fused import fused_curvature, own_preconditioner  # noq
 from bidfcl_fast.linalg import (  # noqa: E402
     GaussNewtonOperator,
     HessianOperator,
-    NystromPreconditioner,
     SamplePreconditioner,
 )
 
@@ -114,9 +113,8 @@ def test_a_preconditioner_is_built_where_it_pays():
 
     if fused_curvature(module, few, lambda out: out.square().mean(), "gauss_newton") is None:
         pytest.skip("no fast backend here")
-    assert isinstance(built(few), NystromPreconditioner)
     assert isinstance(built(many), SamplePreconditioner)
-    assert built(few[:100]) is None and built(few, steps=10) is None and built(few, damping=0.0) is None
+    assert built(few) is None and built(many, steps=10) is None and built(many, damping=0.0) is None
 
 
 def test_misuse_is_named():
