@@ -20,6 +20,10 @@ def to_numpy(name: str, x: Any) -> np.ndarray:
     TypeError
         If `x` cannot be seen as a CPU array; the message names the argument and what to do.
     """
+    if isinstance(x, np.ma.MaskedArray):
+        raise TypeError(
+            f"{name} is a masked array; give {name}.data, and mask=~{name}.mask for the treatments that are open"
+        )
     if isinstance(x, np.ndarray):
         return x.view(BFLOAT16) if x.dtype.name == "bfloat16" else x  # ml_dtypes names it so
     if isinstance(x, (list, tuple, float, int)):
@@ -35,12 +39,23 @@ def to_numpy(name: str, x: Any) -> np.ndarray:
             raise TypeError(f"{name} ({x.dtype}) has no NumPy view: {error}") from error
     if hasattr(x, "__dlpack__"):
         try:
-            return np.from_dlpack(x)
-        except (BufferError, RuntimeError, TypeError) as error:
+            array = np.from_dlpack(x)
+        except (BufferError, RuntimeError, TypeError, ValueError) as error:
             raise TypeError(f"{name} ({type(x).__name__}) has no CPU view: {error}") from error
+        return _in_memory(name, array)
     if hasattr(x, "__array__"):
         return np.asarray(x)
     raise TypeError(f"{name} must be an array (NumPy, torch, or anything with __dlpack__), got {type(x).__name__}")
+
+
+def _in_memory(name: str, array: np.ndarray) -> np.ndarray:
+    """What an exporter says of its memory, if memory can be so: it starts somewhere and ends where addresses end."""
+    start = int(array.ctypes.data)
+    reach = [(n - 1) * stride for n, stride in zip(array.shape, array.strides, strict=True)]
+    first, last = start + sum(r for r in reach if r < 0), start + sum(r for r in reach if r > 0) + array.itemsize
+    if array.size and not 0 < first <= last < 1 << 63:
+        raise TypeError(f"{name} says that it lies at {start:#x} with strides {list(array.strides)}: no array can")
+    return array
 
 
 def _from_numbers(name: str, x: Any) -> np.ndarray:

@@ -63,7 +63,7 @@ def _like_value(v: np.ndarray, c: np.ndarray, mask: Any) -> np.ndarray | None:
 
 def _amounts(name: str, x: Any, count: int | None, meaning: str) -> np.ndarray:
     """Finite float64 numbers, a scalar or [count]; any non-empty [K] where count is None."""
-    b = to_numpy(name, x)
+    b = np.asarray(x) if isinstance(x, bool) else to_numpy(name, x)
     if b.dtype.kind not in "fiu":
         raise TypeError(f"{name} must be a number or an array of numbers, got {b.dtype}")
     b = b.astype(np.float64)
@@ -278,11 +278,16 @@ def raise_for(status: int, problems: Problems, b: int, least_budget: float, alon
             if bad.any():
                 k = int(bad.argmax())
                 raise ValueError(f"{name} must be finite, got {cells.flat[k]} at {name}{problems.place(array, b, k)}")
+        raise ValueError(
+            "value and cost must be finite; they changed during the call, and no longer show where they were not"
+        )
     if status == Status.TOO_WIDE:
         raise ValueError(
             f"{_precision.largest_cell(problems, b)} is so large beside the rest that exact sums would round the "
             "others away; if it stands for 'not allowed', close that treatment with mask instead"
         )
+    if status == Status.OUT_OF_RANGE:
+        raise ValueError(f"value and cost{'' if where is None else f' of problem {b}'}: {Status.OUT_OF_RANGE.sentence}")
     if status == Status.NO_OPEN_TREATMENT:
         user = problems.closed_user(b)
         raise ValueError(f"mask leaves user {user} no open treatment; every user needs one")

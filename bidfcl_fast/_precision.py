@@ -15,14 +15,32 @@ from .errors import Status
 TOLERANCE = 1e-8
 
 
+def refuse_out_of_range(problems: Problems, raw: MckpResult) -> None:
+    """Turn problems whose totals or multiplier overflowed into `Status.OUT_OF_RANGE`: infinity certifies nothing."""
+    solved = [raw.multiplier, raw.value, raw.spend, raw.dual_bound, raw.gap]
+    beyond = (raw.status == Status.SOLVED) & ~np.isfinite(solved).all(axis=0)
+    beyond |= (raw.status == Status.INFEASIBLE_BUDGET) & ~np.isfinite(raw.least_budget)
+    for b in np.flatnonzero(beyond).tolist():
+        refuse(problems, raw, b, Status.OUT_OF_RANGE)
+
+
+def provable(raw: MckpResult, b: int) -> bool:
+    """Whether the floats of a proof of problem b stay normal: its losses are differences of scores, in units of values."""
+    price, small = float(raw.multiplier[b]), 2.0**-960
+    units = (float(raw.value_unit[b]), float(raw.cost_unit[b]))
+    steps = [units[0], units[1]] + ([price, price * units[1]] if price > 0 else [])
+    return min(steps) > small and max(units[0], units[1], price * units[1]) < 2.0**900
+
+
 def refuse_too_wide(problems: Problems, raw: MckpResult) -> None:
-    """Turn solved and infeasible problems whose numbers span too wide a range into `Status.TOO_WIDE`.
+    """Turn solved and infeasible problems whose numbers span too wide a range into `Status.TOO_WIDE`, or `OUT_OF_RANGE`.
 
     N users move the Lagrangian bound at λ* by less than N·(value unit + λ*·cost unit): values are rounded up, which
     raises it, and costs too, which lowers it by λ* units at most.
     """
     users = problems.stop - problems.start
-    with np.errstate(over="ignore"):
+    refuse_out_of_range(problems, raw)
+    with np.errstate(over="ignore", invalid="ignore"):
         moved = users * (raw.value_unit + raw.multiplier * raw.cost_unit)
     solved = raw.status == Status.SOLVED
     for b in np.flatnonzero(solved & (moved > TOLERANCE * np.abs(raw.dual_bound))):

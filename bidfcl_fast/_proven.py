@@ -13,6 +13,7 @@ from types import ModuleType
 import numpy as np
 
 from . import _core, _fixed
+from ._precision import provable
 from ._problems import Contested, MckpResult, Problems
 from .errors import Status
 
@@ -28,6 +29,9 @@ def prove(problems: Problems, raw: MckpResult, b: int, module: ModuleType, deadl
     Returns how many users the core had. `deadline` is by time.monotonic().
     """
     if raw.gap[b] == 0:
+        return 0
+    if not provable(raw, b):
+        raw.status[b] = Status.NOT_PROVEN
         return 0
     one = only(problems, b)
     price = float(raw.multiplier[b])

@@ -39,13 +39,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     except _EXPECTED as error:
         if os.environ.get("BIDFCL_TRACEBACK"):
             raise
-        _say(str(error) or type(error).__name__)
+        _say(f"out of memory: {error}" if isinstance(error, MemoryError) else str(error) or type(error).__name__)
         return 1
     return 0
 
 
 def _say(message: str) -> None:
-    print("bidfcl: error: " + " ".join(message.split()), file=sys.stderr)
+    """One line; names from a file reach the terminal without what would steer it."""
+    line = "".join(c if c.isprintable() else "?" for c in " ".join(message.split()))
+    print(f"bidfcl: error: {line}", file=sys.stderr)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -24,6 +24,7 @@ class Status(enum.IntEnum):
     NARROW_WINDOW = -6
     INFEASIBLE_MAX_TREATED = -7
     TWO_LIMITS = -8
+    OUT_OF_RANGE = -9
 
     @property
     def sentence(self) -> str:
@@ -33,7 +34,8 @@ class Status(enum.IntEnum):
 
 _SENTENCES = {
     Status.TIME_LIMIT: "the time limit came before the proof: the best plan so far, and its gap is certified; allow more time",
-    Status.NOT_PROVEN: "the contested core is too large to prove: the best plan so far, and its gap is certified; use that gap",
+    Status.NOT_PROVEN: "the contested core is too large, or its numbers too small, to prove: the best plan so far, and its gap is "
+    "certified; use that gap",
     Status.INFEASIBLE_MIN_SPEND: "min_spend is above the cost of the dearest plan; lower it to most_spend (in stats) or less",
     Status.NARROW_WINDOW: "the window from min_spend to budget is narrower than one step of the plan, and no plan was found "
     "inside; lower min_spend or raise the budget by the cost of a step",
@@ -45,6 +47,8 @@ _SENTENCES = {
     Status.INFEASIBLE_BUDGET: "the budget is below the cost of the cheapest plan; raise it to least_budget or more",
     Status.NOT_FINITE: "value or cost holds NaN or infinity; remove those rows, or close those treatments with mask",
     Status.TOO_WIDE: "one number is so large that exact sums round the others away beside it; close that treatment with mask",
+    Status.OUT_OF_RANGE: "a total or a multiplier is beyond what float64 holds; multiply value or cost (and the budget) by a "
+    "power of two, which rounds nothing",
     Status.NO_OPEN_TREATMENT: "a user has no open treatment in mask; open one, for instance a free one",
 }
 

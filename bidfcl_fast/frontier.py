@@ -11,6 +11,7 @@ import numpy as np
 from . import _check, backends
 from ._arrays import like, to_numpy
 from ._problems import Problems
+from .errors import Status
 
 
 @dataclass(frozen=True)
@@ -89,5 +90,7 @@ def budget_frontier(value: Any, cost: Any, *, mask: Any = None, backend: str | N
 def frontier_of(problems: Problems, back: Callable[[np.ndarray], Any], backend: str | None) -> Frontier:
     """The frontier of one checked problem; `back` makes its arrays the caller's kind."""
     raw = backends.resolve(backend).frontier(problems)
-    _check.raise_for(int(raw.status), problems, 0, np.nan, True)
+    finite = all(np.isfinite(x).all() for x in (raw.budget, raw.value, raw.multiplier))
+    status = raw.status if finite or raw.status < 0 else Status.OUT_OF_RANGE
+    _check.raise_for(int(status), problems, 0, np.nan, True)
     return Frontier(back(raw.budget), back(raw.value), back(raw.multiplier))

@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import secrets
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ._whole import atomic
 
 Array = NDArray[Any]
 
@@ -67,19 +67,6 @@ def output_folder(path: Any, *, parents: bool = False) -> Path:
     if not parents and not folder.parent.is_dir():
         raise ValueError(f"{folder}: the folder {folder.parent} does not exist")
     return folder
-
-
-@contextlib.contextmanager
-def atomic(path: Path) -> Iterator[Path]:
-    """A temporary name beside `path` (same ending); renamed to it when the block ends well, removed when not."""
-    path = Path(path).resolve()
-    temporary = path.with_name(f".writing-{secrets.token_hex(4)}-{path.name}")
-    try:
-        yield temporary
-        temporary.replace(path)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            temporary.unlink()
 
 
 def write_text(path: Path, text: str) -> None:

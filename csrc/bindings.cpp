@@ -7,11 +7,27 @@
 #include <vector>
 
 #include "capi.h"
+#include "outside.h"
 
 namespace py = pybind11;
 using Address = std::uintptr_t;
 
 namespace {
+
+// Native code runs outside the interpreter: other threads have its lock meanwhile.
+class Outside {
+ public:
+  Outside() : thread_(PyEval_SaveThread()) {}
+  ~Outside() {
+    bidfcl::return_or_rest([this] { PyEval_RestoreThread(thread_); });
+  }
+  Outside(const Outside&) = delete;
+  Outside& operator=(const Outside&) = delete;
+
+ private:
+  PyThreadState* thread_;
+  bidfcl::DefaultArithmetic arithmetic_;
+};
 
 template <class T>
 T* pointer(Address address) {
@@ -129,12 +145,12 @@ PYBIND11_MODULE(_C, m) {
   py::class_<bidfcl::Plans>(m, "Plans").def(py::init(&plans_of));
 
   m.def("mckp", [](const bidfcl::Problems& problems, bool fill, int threads, const bidfcl::Plans& plans) {
-    py::gil_scoped_release nogil;
+    const Outside interpreter;
     bidfcl::mckp(problems, {fill, threads}, plans);
   });
 
   m.def("decide", [](const bidfcl::Problems& problems, Address multiplier, int threads, const bidfcl::Plans& plans) {
-    py::gil_scoped_release nogil;
+    const Outside interpreter;
     bidfcl::decide(problems, pointer<const double>(multiplier), threads, plans);
   });
   m.def("contested",
@@ -144,7 +160,7 @@ PYBIND11_MODULE(_C, m) {
                                            pointer<std::int32_t>(best), pointer<std::int64_t>(totals)};
           bidfcl::ContestedCount count;
           {
-            py::gil_scoped_release nogil;
+            const Outside interpreter;
             count = bidfcl::contested(problems, pointer<const std::int32_t>(plan), multiplier, margin, value_unit,
                                       cost_unit, threads, out);
           }
@@ -173,7 +189,7 @@ PYBIND11_MODULE(_C, m) {
                                     most_named};
     bidfcl::CoreFound out;
     {
-      py::gil_scoped_release nogil;
+      const Outside interpreter;
       out = bidfcl::solve_core(core, limits, pointer<std::int64_t>(taken));
     }
     return py::make_tuple(out.found, out.bounded, out.given_up, py::make_tuple(out.value.high, out.value.low),
@@ -207,7 +223,7 @@ PYBIND11_MODULE(_C, m) {
   m.def("edges_between_free", [](Address handle) { bidfcl::edges_between_free(pointer<void>(handle)); });
 
   m.def("frontier_new", [](const bidfcl::Problems& problems, int threads) {
-    py::gil_scoped_release nogil;
+    const Outside interpreter;
     return reinterpret_cast<Address>(bidfcl::frontier_new(problems, threads));
   });
   m.def("frontier_arrays", [](Address handle) {
@@ -234,15 +250,15 @@ PYBIND11_MODULE(_C, m) {
                                  pointer<const void>(targets),
                                  pointer<const void>(weight),
                                  scale};
-    py::gil_scoped_release nogil;
+    const Outside interpreter;
     bidfcl::mlp_linearise(pointer<void>(handle), input, threads);
   });
   m.def("mlp_product", [](Address handle, Address v, Address out, std::int64_t count, int threads) {
-    py::gil_scoped_release nogil;
+    const Outside interpreter;
     bidfcl::mlp_product(pointer<void>(handle), pointer<const void>(v), pointer<void>(out), count, threads);
   });
   m.def("mlp_diagonal", [](Address handle, Address out, int threads) {
-    py::gil_scoped_release nogil;
+    const Outside interpreter;
     bidfcl::mlp_diagonal(pointer<void>(handle), pointer<void>(out), threads);
   });
   m.def("mlp_free", [](Address handle) { bidfcl::mlp_free(pointer<void>(handle)); });
@@ -285,14 +301,14 @@ PYBIND11_MODULE(_C, m) {
                             const py::tuple& rule) {
     bidfcl::LossCall call = loss_of(storage, arrays, sizes, rule);
     call.threads = threads;
-    py::gil_scoped_release nogil;
+    const Outside interpreter;
     return bidfcl::decision_loss(call, static_cast<bidfcl::LossOrder>(order));
   });
   m.def("received_intervals", [](int storage, int threads, const py::tuple& arrays, const py::tuple& sizes,
                                  const py::tuple& rule, Address low, Address high) {
     bidfcl::LossCall call = loss_of(storage, arrays, sizes, rule);
     call.threads = threads;
-    py::gil_scoped_release nogil;
+    const Outside interpreter;
     return bidfcl::received_intervals(call, pointer<double>(low), pointer<double>(high));
   });
 }

@@ -9,8 +9,8 @@ enum Status : int {
   kInfeasibleBudget = -1,
   kNotFinite = -2,
   kNoOpenTreatment = -3,
-  // The other codes are found above the backends: −4 in bidfcl_fast/_precision.py, −5 and −6 in _window.py, −7 and −8
-  // in _treated.py, 1 and 2 in _proven.py.
+  // The other codes are found above the backends: −4 and −9 in bidfcl_fast/_precision.py, −5 and −6 in _window.py, −7
+  // and −8 in _treated.py, 1 and 2 in _proven.py.
 };
 
 }  // namespace bidfcl

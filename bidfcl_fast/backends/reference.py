@@ -118,7 +118,7 @@ def near(x: Fraction) -> float:
     try:
         return float(x)
     except OverflowError:
-        return math.copysign(math.inf, x)
+        return math.inf if x > 0 else -math.inf
 
 
 def up(x: Fraction) -> float:

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 from .. import tables
+from .._whole import atomic
 from ..frontier import Frontier, budget_frontier
 from ..progress import Progress
 
@@ -51,5 +52,5 @@ def _draw(found: Frontier, path: Path) -> None:
     figure_module = tables.need("matplotlib.figure", "plot", "--plot")
     figure = figure_module.Figure(figsize=(7, 4.2), layout="constrained")
     found.plot(figure.subplots())
-    with tables.atomic(path) as temporary:
+    with atomic(path) as temporary:
         figure.savefig(temporary, dpi=150)

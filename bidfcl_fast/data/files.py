@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..tables import atomic
+from .._whole import atomic
 from .table import Table
 
 _ARRAYS = ("x", "treatment", "value", "cost", "propensity", "row")
@@ -24,8 +26,28 @@ def save_table(path: Any, table: Table) -> None:
 
 
 def load_table(path: Any) -> Table:
-    """The table that `save_table` wrote."""
-    with np.load(path, allow_pickle=False) as kept:
-        given: dict[str, Any] = {name: kept[name] for name in _ARRAYS if name in kept}
-        given |= {name: tuple(map(str, kept[name])) for name in ("labels", "features")}
-        return Table(**given, treatments=int(kept["treatments"]))
+    """The table that `save_table` wrote.
+
+    Raises
+    ------
+    ValueError
+        If the file is not one of ours, or only a part of one.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as kept:
+            given: dict[str, Any] = {name: kept[name] for name in _ARRAYS if name in kept}
+            given |= {name: tuple(map(str, kept[name])) for name in ("labels", "features")}
+            return Table(**given, treatments=int(kept["treatments"]))
+    except FileNotFoundError:
+        raise
+    except (
+        OSError,
+        ValueError,
+        TypeError,
+        KeyError,
+        EOFError,
+        AttributeError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
+        raise ValueError(f"{path}: not a table that save_table wrote, or only a part of one: {error}") from error

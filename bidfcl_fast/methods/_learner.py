@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import operator
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -168,6 +169,8 @@ class Learner(Method):
         """
         if not hasattr(self, "features_"):
             raise RuntimeError("this method is not fitted yet: call fit first")
+        if self.can_be_saved() and type(self) not in _saved().values():
+            raise TypeError(f"{type(self).__name__} cannot be saved: load makes the library's own methods only")
         try:
             parameters = json.dumps(self.get_params(deep=False))
         except TypeError as error:
@@ -181,7 +184,7 @@ class Learner(Method):
             Path(path),
             tensors,
             {
-                "method": f"{type(self).__module__}:{type(self).__qualname__}",
+                "method": _named(type(self)),
                 "parameters": parameters,
                 "features": list(self.feature_names_in_),
                 **info,
@@ -226,14 +229,19 @@ class Nets:
     def of(cls, tensors: Mapping[str, Tensor], shape: Sequence[int], prefix: str = "") -> Nets:
         from ._network import mlp
 
-        count, features, *widths = shape
+        count, features, *widths = map(operator.index, shape)
+        units = {name: tensors[f"{prefix}units.{name}"].double().numpy() for name in ("centre", "scale", "mean", "sd")}
+        sizes = {name: (features if name in ("centre", "scale") else 2,) for name in units}
+        if count < 1 or not widths or any(units[name].shape != size for name, size in sizes.items()):
+            raise ValueError(f"no networks of {list(shape)}")
         modules = []
         for t in range(count):
-            module = mlp(features, widths[:-1], widths[-1])
             start = f"{prefix}net.{t}."
-            module.load_state_dict({k[len(start) :]: v for k, v in tensors.items() if k.startswith(start)})
+            state = {k[len(start) :]: v.float() for k, v in tensors.items() if k.startswith(start)}
+            with torch.device("meta"):  # what a file says of sizes costs no memory; what it holds becomes the network
+                module = mlp(features, widths[:-1], widths[-1])
+            module.load_state_dict(state, assign=True)
             modules.append(module)
-        units = {name: tensors[f"{prefix}units.{name}"].numpy() for name in ("centre", "scale", "mean", "sd")}
         return cls(modules, Units(**units))
 
 
@@ -264,22 +272,48 @@ class NetLearner(Learner):
     def _restore(self, tensors: dict[str, Tensor], info: Mapping[str, Any]) -> None:
         self.fitted_ = Nets.of(tensors, info["shape"])
         self.features_, self.treatments_ = info["shape"][1], info["treatments"]
+        if info["shape"][-1] != 2 * self.treatments_:
+            raise ValueError(f"{self.treatments_} treatments have not {info['shape'][-1]} outputs")
 
 
 def load(path: Any) -> Learner:
-    """The method that `save` wrote."""
+    """The method that `save` wrote.
+
+    The file decides nothing but numbers: what is made is one of the library's own methods, from tensors and plain parameters.
+
+    Raises
+    ------
+    ValueError
+        If it is another file, only a part of one, or does not hold what its method needs.
+    """
+    tensors, info = _store.read(Path(path))
+    cls = _saved().get(str(info.get("method")))
+    if cls is None:
+        raise ValueError(f"{path}: not a saved method")
+    try:
+        made: Learner = cls(**json.loads(info["parameters"]))
+        made._restore(tensors, info)
+        made.feature_names_in_ = tuple(map(str, info.get("features", ())))
+        if info["finished"] is not None:
+            made.finished_ = Nets.of(tensors, info["finished"], "finished.")  # type: ignore[attr-defined]
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        said = " ".join(str(error).split())[:200]
+        raise ValueError(f"{path}: a saved method that does not hold what it needs: {said}") from error
+    return made
+
+
+def _saved() -> dict[str, type[Learner]]:
+    """What `load` may make, by the name that `save` gives it: a file must not name code of its own choice."""
     import importlib
 
-    tensors, info = _store.read(Path(path))
-    module, _, cls = str(info.get("method", "")).partition(":")
-    if not module.startswith("bidfcl_fast.") or "parameters" not in info:
-        raise ValueError(f"{path}: not a saved method")
-    made: Learner = getattr(importlib.import_module(module), cls)(**json.loads(info["parameters"]))
-    made._restore(tensors, info)
-    made.feature_names_in_ = tuple(info.get("features", ()))
-    if info["finished"] is not None:
-        made.finished_ = Nets.of(tensors, info["finished"], "finished.")  # type: ignore[attr-defined]
-    return made
+    from . import _METHODS
+
+    made = (getattr(importlib.import_module(module), cls) for module, cls, _ in _METHODS.values())
+    return {_named(cls): cls for cls in made}
+
+
+def _named(cls: type[Learner]) -> str:
+    return f"{cls.__module__}:{cls.__qualname__}"
 
 
 def _table(rct: Any, y: Any) -> Table | None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from .._whole import atomic
 from ..data.table import Table
 
 _KEY = "bidfcl_fast"
@@ -24,16 +23,8 @@ def write(path: Path, tensors: Mapping[str, Tensor], info: Mapping[str, Any]) ->
     whole = {name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()}
     data = save(whole, metadata={_KEY: json.dumps(info)})
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    with atomic(path) as temporary:
+        temporary.write_bytes(data)
 
 
 def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -50,6 +41,8 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         size = int.from_bytes(data[:8], "little")
         header = json.loads(data[8 : 8 + size])
         info = json.loads(header["__metadata__"][_KEY])
+        if not isinstance(info, dict):
+            raise TypeError("no table of contents")
         tensors = load(data)
     except Exception as error:
         raise ValueError(f"{path}: not a file that bidfcl_fast wrote, or only a part of one") from error
@@ -98,7 +91,9 @@ class Store:
                 old, new = info.get("run") or {}, json.loads(json.dumps(self._run))
                 changed = sorted(k for k in {*old, *new} if old.get(k) != new.get(k))
                 raise ValueError(f"{self.path}: the checkpoint is of another run: {', '.join(changed)} differ")
-            self._info = info["parts"]
+            self._info = info.get("parts", {})
+            if not isinstance(self._info, dict):
+                raise ValueError(f"{self.path}: not a checkpoint")
         else:
             _safetensors("save")  # said before the work, not after it
 

@@ -330,16 +330,23 @@ def _markdown(report: Report) -> str:
     out = []
     for kind, *what in report.blocks:
         if kind in ("h1", "h2", "h3"):
-            out.append("#" * int(kind[1]) + " " + what[0])
+            out.append("#" * int(kind[1]) + " " + _plain(what[0]))
         elif kind == "p":
-            out.append(what[0])
+            out.append(_plain(what[0]))
         elif kind == "table":
             header, rows = what
-            lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in (header, *rows)]
+            lines = [
+                "| " + " | ".join(_plain(cell).replace("|", "\\|") for cell in row) + " |" for row in (header, *rows)
+            ]
             out.append("\n".join([lines[0], "|" + " --- |" + " ---: |" * (len(header) - 1), *lines[1:]]))
         else:
-            out.append(f"![{what[1]}]({what[0]}.svg)\n\n*{what[1]}*")
+            out.append(f"![{_plain(what[1])}]({what[0]}.svg)\n\n*{_plain(what[1])}*")
     return "\n\n".join(out) + "\n"
+
+
+def _plain(text: str) -> str:
+    """Text that Markdown does not take for HTML."""
+    return text.replace("&", "&amp;").replace("<", "&lt;")
 
 
 def _html(report: Report) -> str:

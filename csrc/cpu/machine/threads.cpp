@@ -8,6 +8,7 @@
 #include <deque>
 #include <exception>
 #include <mutex>
+#include <system_error>
 #include <thread>
 
 namespace bidfcl {
@@ -41,7 +42,7 @@ class Pool {
     const int helpers = job.wanted;  // once the job is shown, helpers count it down
     {
       const std::lock_guard<std::mutex> lock(mutex_);
-      for (; started_ < helpers; ++started_) std::thread([this] { serve(); }).detach();
+      start(helpers);
       jobs_.push_back(&job);
     }
     for (int k = 0; k < helpers; ++k) work_.notify_one();
@@ -54,6 +55,14 @@ class Pool {
   }
 
  private:
+  // Where the system grants no more threads, those that are there do it all.
+  void start(int helpers) {
+    try {
+      for (; started_ < helpers; ++started_) std::thread([this] { serve(); }).detach();
+    } catch (const std::system_error&) {
+    }
+  }
+
   void serve() {
     std::unique_lock<std::mutex> lock(mutex_);
     for (;;) {

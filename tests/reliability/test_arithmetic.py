@@ -1,0 +1,114 @@
+"""Numbers at the ends of floating point: an answer with its proof, or a refusal in words; never infinity under a certificate."""
+
+from __future__ import annotations
+
+import ctypes
+import math
+
+import numpy as np
+import pytest
+from oracles.instances import diminishing
+from oracles.same import assert_same_plan
+
+import bidfcl_fast as bf
+
+LARGE, SMALL = 1.7e308, 1e-320  # the latter is subnormal
+RNG = np.random.default_rng(0)
+VALUE, COST = RNG.random((50, 4)), RNG.random((50, 4))
+FLOATS = ("multiplier", "value", "spend", "dual_bound", "gap")
+
+CASES = {
+    "totals overflow": (VALUE * LARGE, (COST - 0.5) * LARGE, 0.0),
+    "the multiplier overflows": (VALUE * LARGE, COST * SMALL, 10 * SMALL),
+    "the cheapest plan overflows": (VALUE, COST * LARGE, LARGE),
+    "all subnormal": (VALUE * SMALL, COST * SMALL, 11 * SMALL),
+    "far apart": (VALUE * 1e150, COST * 1e-150, 11e-150),
+    "a vanishing multiplier": (VALUE * SMALL, COST * 1e300, 1.1e301),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_no_infinity_is_certified(name, backend):
+    value, cost, budget = CASES[name]
+    plan = bf.solve_mckp(value, cost, budget, backend=backend, throw=False)
+    if plan.status == bf.Status.SOLVED:
+        assert all(math.isfinite(getattr(plan, x)) for x in FLOATS)
+        assert plan.spend <= budget and plan.gap >= 0
+        return
+    assert plan.status in (bf.Status.OUT_OF_RANGE, bf.Status.TOO_WIDE)
+    assert (plan.choice == -1).all()
+    with pytest.raises(ValueError, match=r"power of two|so large beside the rest"):
+        bf.solve_mckp(value, cost, budget, backend=backend)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_backends_agree_there(name, fast):
+    value, cost, budget = CASES[name]
+    plans = [bf.solve_mckp(value, cost, budget, backend=k, throw=False) for k in (fast, "reference")]
+    assert_same_plan(*plans)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_proof_there_ends(name, backend):
+    """It may be given up, but not lie and not go on for ever."""
+    value, cost, budget = CASES[name]
+    plan = bf.solve_mckp(value, cost, budget, integrality="proven", time_limit=20, backend=backend, throw=False)
+    assert plan.status != bf.Status.TIME_LIMIT
+    if plan.status >= 0:
+        assert plan.spend <= budget and math.isfinite(plan.dual_bound)
+        assert plan.status == bf.Status.NOT_PROVEN or plan.gap == 0
+
+
+def test_a_frontier_of_infinities_is_refused(backend):
+    for name in ("totals overflow", "the multiplier overflows"):
+        with pytest.raises(ValueError, match="power of two"):
+            bf.budget_frontier(*CASES[name][:2], backend=backend)
+
+
+def test_a_price_that_overflows_is_refused(backend):
+    with pytest.raises(ValueError, match="power of two"):
+        bf.solve_mckp(VALUE * LARGE, COST * LARGE, multiplier=1.0, backend=backend)
+
+
+def test_which_of_several_problems(backend):
+    value, cost = np.stack([VALUE, VALUE * LARGE]), np.stack([COST, COST * SMALL])
+    plan = bf.solve_mckp(value, cost, np.array([11.0, 11 * SMALL]), backend=backend, throw=False)
+    assert plan.status.tolist() == [bf.Status.SOLVED, bf.Status.OUT_OF_RANGE]
+    with pytest.raises(ValueError, match="value and cost of problem 1: "):
+        bf.solve_mckp(value, cost, np.array([11.0, 11 * SMALL]), backend=backend)
+
+
+def _control_words():
+    """Read and write the floating-point environment of this thread, as another library might."""
+    libm = ctypes.CDLL("libm.so.6")
+    room = ctypes.c_uint32 * 64
+    return libm.fegetenv, libm.fesetenv, room
+
+
+@pytest.mark.skipif("cpp" not in bf.backends.available(), reason="installed without _C")
+@pytest.mark.parametrize("how", ["flush to zero", "round up"])
+def test_what_another_library_set_does_not_move_the_plan(how):
+    """Helpers and caller decide alike, and the caller's setting is as it was afterwards."""
+    import platform
+
+    if platform.machine() not in {"x86_64", "AMD64"}:
+        pytest.skip("the control word of x86")
+    x = diminishing(np.random.default_rng(5), 60_000, 6, np.float32)
+    value, cost = x.value * np.float32(2**-126), x.cost * np.float32(2**-130)
+    budget = 0.4 * float(cost.max(axis=1).sum(dtype=np.float64))
+    expected = bf.solve_mckp(value, cost, budget, backend="cpp")
+    assert 0 < expected.multiplier and expected.gap > 0
+    read, write, room = _control_words()
+    before, changed = room(), room()
+    read(before)
+    read(changed)
+    changed[7] |= 0x8040 if how == "flush to zero" else 0x4000  # MXCSR follows the seven words of the old coprocessor
+    try:
+        write(changed)
+        got = bf.solve_mckp(value, cost, budget, backend="cpp")
+        after = room()
+        read(after)
+    finally:
+        write(before)
+    assert_same_plan(got, expected)
+    assert after[7] & 0xE040 == changed[7] & 0xE040
