@@ -25,6 +25,7 @@ def to_numpy(name: str, x: Any) -> np.ndarray:
             f"{name} is a masked array; give {name}.data, and mask=~{name}.mask for the treatments that are open"
         )
     if isinstance(x, np.ndarray):
+        x = x if type(x) is np.ndarray else x.view(np.ndarray)  # a matrix has indices of its own
         return x.view(BFLOAT16) if x.dtype.name == "bfloat16" else x  # ml_dtypes names it so
     if isinstance(x, (list, tuple, float, int)):
         return _from_numbers(name, x)
@@ -53,7 +54,9 @@ def _in_memory(name: str, array: np.ndarray) -> np.ndarray:
     start = int(array.ctypes.data)
     reach = [(n - 1) * stride for n, stride in zip(array.shape, array.strides, strict=True)]
     first, last = start + sum(r for r in reach if r < 0), start + sum(r for r in reach if r > 0) + array.itemsize
-    if array.size and not 0 < first <= last < 1 << 63:
+    if array.size and array.flags.owndata:  # for a null pointer NumPy makes memory of its own, and leaves it as it was
+        raise TypeError(f"{name} says that it lies nowhere: a null pointer for {array.size} numbers")
+    if array.size and not 4096 <= first <= last < 1 << 63:  # no system gives its first page away
         raise TypeError(f"{name} says that it lies at {start:#x} with strides {list(array.strides)}: no array can")
     return array
 

@@ -261,7 +261,7 @@ def instance(value: Any, cost: Any, mask: Any) -> Problems:
 
 
 def _short(x: np.ndarray) -> str:
-    return np.array2string(x, threshold=8)
+    return np.array2string(x, threshold=8, max_line_width=1 << 20)
 
 
 def raise_for(status: int, problems: Problems, b: int, least_budget: float, alone: bool) -> None:

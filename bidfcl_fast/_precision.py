@@ -56,9 +56,10 @@ def refuse_too_wide(problems: Problems, raw: MckpResult) -> None:
 def _magnitude(problems: Problems, raw: MckpResult, b: int) -> float:
     """What the plan adds up, without signs: Σ|value| + λ*·Σ|cost| of its choices, and as many typical ones."""
     choice = raw.choice_of(problems, b)
-    value, cost = (
-        float(np.abs(problems.chosen(x, b, choice)).sum(dtype=np.float64)) for x in (problems.value, problems.cost)
-    )
+    with np.errstate(over="ignore"):
+        value, cost = (
+            float(np.abs(problems.chosen(x, b, choice)).sum(dtype=np.float64)) for x in (problems.value, problems.cost)
+        )
     # Typical cells keep an empty plan (all free, all worthless) from being refused.
     value += len(choice) * typical(problems.value, problems, b)
     cost += len(choice) * typical(problems.cost, problems, b)

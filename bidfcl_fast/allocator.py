@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import operator
+import re
 import threading
 from collections.abc import Sequence
 from fractions import Fraction
@@ -18,6 +20,9 @@ from .errors import BudgetExhausted
 from .mckp import Plan, solve_mckp
 
 _DOUBT = 2.0**-48  # beyond what rounding can move a score by, relative to the row's numbers
+_TOTAL = re.compile(
+    r"-?\d{1,1300}(/\d{1,1300})?", re.ASCII
+)  # sums of floats have no more digits than 309 + 774 and a few
 
 
 class Allocator:
@@ -68,11 +73,13 @@ class Allocator:
 
     @property
     def spend(self) -> float:
-        return self._spend.rounded()
+        with self._lock:  # not between a numerator and its denominator
+            return self._spend.rounded()
 
     @property
     def value(self) -> float:
-        return self._value.rounded()
+        with self._lock:
+            return self._value.rounded()
 
     def choose(self, value: Sequence[float], cost: Sequence[float], mask: Sequence[bool] | None = None) -> int:
         """The treatment of one user: value, cost [M] lists or arrays of numbers, mask [M] of what is open.
@@ -112,9 +119,10 @@ class Allocator:
         with self._lock:
             sure = len(choice)
             if self._limit is not None:
-                total = np.cumsum(costs)
-                doubt = 1e-12 * (np.cumsum(np.abs(costs)) + abs(self.spend) + abs(self.budget or 0.0))
-                beyond = np.flatnonzero(total + doubt > float(self._limit - self._spend.exact()))
+                with np.errstate(over="ignore", invalid="ignore"):  # what overflows is in doubt
+                    total = np.cumsum(costs)
+                    doubt = 1e-12 * (np.cumsum(np.abs(costs)) + abs(self._spend.rounded()) + abs(self.budget or 0.0))
+                    beyond = np.flatnonzero(~(total + doubt <= _float(self._limit - self._spend.exact())))
                 sure = int(beyond[0]) if len(beyond) else sure
             self._spend.add_all(costs[:sure])
             self._value.add_all(values[:sure])
@@ -141,12 +149,14 @@ class Allocator:
     @classmethod
     def from_state(cls, state: dict[str, Any] | str, *, backend: str | None = None) -> Allocator:
         """The allocator that `state()` described, from the dict or its JSON text; exact to the last bit."""
-        s = json.loads(state) if isinstance(state, str) else state
         try:
+            s = json.loads(state) if isinstance(state, str) else state
             out = cls(s["multiplier"], budget=s["budget"], backend=backend)
-            out.users = int(s["users"])
-            out._spend, out._value = _Sum(Fraction(s["spend"])), _Sum(Fraction(s["value"]))
-        except (KeyError, TypeError, ZeroDivisionError) as error:
+            out.users = operator.index(s["users"])
+            out._spend, out._value = (_Sum(_fraction(s[name])) for name in ("spend", "value"))
+            if out.users < 0:
+                raise ValueError(f"{out.users} users")
+        except (KeyError, TypeError, ValueError, RecursionError) as error:
             raise ValueError(f"state must be what Allocator.state() returned: {error!r}") from error
         return out
 
@@ -174,7 +184,7 @@ class Allocator:
         assert self._limit is not None
         fitting = [j for j in open_ if self._spend.fits(c[j], self._limit)]
         if not fitting:
-            left = float(self._limit - self._spend.exact())
+            left = _float(self._limit - self._spend.exact())
             raise BudgetExhausted(
                 f"the cheapest open treatment costs {min(c[j] for j in open_)!r}, and {left!r} is left of the budget "
                 f"{self.budget!r}; give the user a free treatment, or raise the budget"
@@ -185,6 +195,25 @@ class Allocator:
         self._spend.add(cost)
         self._value.add(value)
         self.users += 1
+
+
+def _fraction(text: str) -> Fraction:
+    """A total as `state` writes it; what floats do not add up to is refused."""
+    if not _TOTAL.fullmatch(text):
+        raise ValueError(f"no total: {text[:40]!r}")
+    top, _, bottom = text.partition("/")
+    power = int(bottom or 1)
+    if power & (power - 1) or not power:
+        raise ValueError(f"no total: {text[:40]!r}")
+    return Fraction(int(top), power)
+
+
+def _float(x: Fraction) -> float:
+    """The nearest float; infinity beyond the largest."""
+    try:
+        return x.numerator / x.denominator  # Python divides integers with one rounding
+    except OverflowError:
+        return math.inf if x > 0 else -math.inf
 
 
 def _listed(name: str, x: Any) -> list[float]:
@@ -258,4 +287,4 @@ class _Sum:
         return Fraction(self._top, self._bottom)
 
     def rounded(self) -> float:
-        return self._top / self._bottom  # Python divides integers with one rounding
+        return _float(self.exact())

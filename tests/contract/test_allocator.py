@@ -150,3 +150,68 @@ def test_misuse():
         bf.Allocator(plans)
     with pytest.raises(ValueError, match=r"state must be what Allocator.state\(\) returned"):
         bf.Allocator.from_state({"multiplier": 1.0})
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        ("spend", "1e999999999"),  # an integer of a thousand million digits
+        ("spend", "1/3"),
+        ("spend", "1/0"),
+        ("spend", "1/-2"),
+        ("value", "nan"),
+        ("value", "9" * 5000),
+        ("value", 1.0),
+        ("users", 1.5),
+        ("users", -1),
+        ("users", "7"),
+        ("multiplier", "1"),
+        ("multiplier", math.nan),
+        ("budget", "1"),
+        ("budget", math.inf),
+    ],
+)
+def test_a_state_that_is_none(name, wrong):
+    state = bf.Allocator(1.0, budget=5.0).state()
+    with pytest.raises(ValueError, match=r"state must be what Allocator.state\(\) returned"):
+        bf.Allocator.from_state({**state, name: wrong})
+
+
+@pytest.mark.parametrize("text", ["", "[]", "3", "{", "[" * 100_000, '{"multiplier": NaN}'])
+def test_a_text_that_is_no_state(text):
+    with pytest.raises(ValueError, match=r"state must be what Allocator.state\(\) returned"):
+        bf.Allocator.from_state(text)
+
+
+def test_totals_beyond_all_floats():
+    """The sums stay exact; their floats say infinity, and come back with the sums."""
+    a = bf.Allocator(1.0, budget=1e308)
+    for cost in (9e307, -9e307, -1.7e308, -1.7e308):
+        a.choose([1.0], [cost])
+    assert a.spend == -math.inf and "-inf" in repr(a)
+    assert bf.Allocator.from_state(json.dumps(a.state())).state() == a.state()
+    assert a.choose_batch([[0.0, 1.0]] * 3, [[0.0, 1.7e308]] * 3).tolist() == [0, 0, 0]
+    a.choose([1.0], [1.7e308])
+    assert a.spend == -1.7e308
+
+
+def test_totals_read_meanwhile_are_totals():
+    """A sum that is read while it is added to is the one before or the one after."""
+    a = bf.Allocator(0.0)
+
+    def serve():
+        for k in range(2000):
+            a.choose([1.0], [2.0 ** -(k % 1000)])
+            a.choose([1.0], [-(2.0 ** -(k % 1000))])
+
+    with ThreadPoolExecutor(1) as pool:
+        done = pool.submit(serve)
+        while not done.done():
+            assert -1 <= a.spend <= 1 and 0 <= a.value <= 4000
+    assert a.spend == 0
+
+
+def test_a_matrix_is_an_array_here():
+    matrix = np.asmatrix(np.array([[0.0, 4.0], [0.0, 3.0]]))
+    a = bf.Allocator(0.0, budget=5.0)
+    assert a.choose_batch(matrix, matrix).tolist() == [1, 0]

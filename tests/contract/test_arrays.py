@@ -200,3 +200,12 @@ def test_a_torch_device_without_memory_is_refused(backend):
     ghost = torch.ones(2, 2, device="meta")
     with pytest.raises(TypeError, match=r"value is on device meta"):
         bf.solve_mckp(ghost, ghost, 9.0, backend=backend)
+
+
+def test_a_masked_array_is_refused(backend):
+    """What it hides would be read: numbers without their mask."""
+    value = np.ma.masked_array(np.ones((3, 2)), mask=np.eye(3, 2, dtype=bool))
+    with pytest.raises(TypeError, match=r"value is a masked array; give value.data, and mask=~value.mask"):
+        bf.solve_mckp(value, np.ones((3, 2)), 3.0, backend=backend)
+    with pytest.raises(TypeError, match="budget must be a number"):
+        bf.solve_mckp(value.data, np.ones((3, 2)), True, backend=backend)
