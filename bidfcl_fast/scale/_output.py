@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import tables
+from .._whole import atomic
 from ._dataset import Dataset
 
 _GROUP = 1 << 20  # rows of a row group
@@ -119,7 +120,7 @@ def opened(dataset: Dataset, target: Path, names: Sequence[str]) -> Iterator[Out
             output.abandon()
             shutil.rmtree(temporary, ignore_errors=True)
         return
-    with tables.atomic(target) as temporary:
+    with atomic(target) as temporary:
         output = Output(dataset, None, temporary, names)
         try:
             yield output
