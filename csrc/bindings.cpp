@@ -199,18 +199,18 @@ PYBIND11_MODULE(_C, m) {
   m.def("shard_magnitudes", [](const bidfcl::Problems& problems, int threads) {
     bidfcl::ShardMagnitudes found;
     {
-      py::gil_scoped_release nogil;
+      const Outside interpreter;
       found = bidfcl::shard_magnitudes(problems, threads);
     }
     return py::make_tuple(found.value, found.cost, found.finite);
   });
   m.def("shard_costs_rounded", [](const bidfcl::Problems& problems, int cost_shift, int threads) {
-    py::gil_scoped_release nogil;
+    const Outside interpreter;
     return bidfcl::shard_costs_rounded(problems, cost_shift, threads);
   });
   m.def("edges_between_new", [](const bidfcl::Problems& problems, double low, double high, int value_shift,
                                 int cost_shift, int threads, Address choice) {
-    py::gil_scoped_release nogil;
+    const Outside interpreter;
     return reinterpret_cast<Address>(bidfcl::edges_between_new(problems, {low, high, value_shift, cost_shift}, threads,
                                                                pointer<std::int32_t>(choice)));
   });
