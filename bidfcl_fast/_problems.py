@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from . import _pool
 from ._half import is_half, widened
 from .errors import Status
 
@@ -96,7 +97,7 @@ class MckpResult(NamedTuple):
         """Nothing known yet. `undecided=False` leaves `choice` unwritten, for a backend that writes all of it."""
         b, n = problems.count, problems.users
 
-        choice = np.empty((1 if problems.segmented else b, n), np.int32)
+        choice = _pool.empty((1 if problems.segmented else b, n), np.dtype(np.int32))
         if undecided:
             choice.fill(-1)
 

@@ -322,8 +322,15 @@ def mckp(problems: Problems, *, fill: bool, warm_start: np.ndarray | None = None
     same = batch == (0, 0, 0) and not problems.segmented and problems.count > 1
     survey = _survey(_problem(rows, batch, problems, 0), together) if same else UNKNOWN
 
+    done = np.zeros(problems.count, bool)
+    if same:
+        from . import numba_zones  # which stands on this module
+
+        if numba_zones.worth_zones(problems, survey):
+            done = numba_zones.solve_in_zones(_problem(rows, batch, problems, 0), survey, problems, fill, out, together)
+
     side_by_side = users <= (MANY_USERS if threads == 1 or problems.count > 1 else 0)
-    which = np.flatnonzero(side_by_side)
+    which = np.flatnonzero(side_by_side & ~done)
 
     def several(begin: int, end: int) -> None:
         kernels.solve_several(
@@ -331,7 +338,7 @@ def mckp(problems: Problems, *, fill: bool, warm_start: np.ndarray | None = None
         )
 
     for_chunks(len(which), 1, threads, several)
-    for b in np.flatnonzero(~side_by_side).tolist():
+    for b in np.flatnonzero(~side_by_side & ~done).tolist():
         choice = out.choice_of(problems, b)
         one = _problem(rows, batch, problems, b)
         # The compiled function's own source, run by Python: its loops are kernels, and these find many threads.

@@ -26,5 +26,19 @@ BIDFCL_HD Lanes<float>::Pack widened(Halves halves) {
   return reinterpret_cast<Floats>(bits | (half & 0x8000) << 16);
 }
 
+// Four halves as floats.
+template <class Half>
+BIDFCL_HD void widen_four(const std::uint16_t* halves, float* out) {
+#if defined(__AVX512F__)
+  if constexpr (std::is_same_v<Half, Float16>) {
+    const __m128i four = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(halves));
+    _mm_storeu_ps(out, _mm512_castps512_ps128(_mm512_cvtph_ps(_mm256_castsi128_si256(four))));
+    return;
+  }
+#endif
+  for (int k = 0; k < 4; ++k)
+    out[k] = std::is_same_v<Half, Float16> ? from_float16(halves[k]) : from_bfloat16(halves[k]);
+}
+
 }  // namespace BIDFCL_ARCH
 }  // namespace bidfcl

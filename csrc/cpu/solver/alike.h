@@ -27,10 +27,11 @@ class Alike {
     off_ = false;
   }
 
-  // Whether so many open users of a block are worth a look.
+  // Whether so many open users of a block are worth a look. Of few users, many are open for the sake of `fill`.
   template <class T>
   bool is_worth(const InstanceView<T>& in, std::int64_t open) const {
-    return !off_ && open >= kBlock / 8 && in.offsets == nullptr && in.is_plain() && in.items > 1;
+    return !off_ && open >= std::max(kBlock / 8, std::min(in.users, kBlock) / (in.users > kFew ? 8 : 2)) &&
+           in.offsets == nullptr && in.is_plain() && in.items > 1;
   }
 
   // Moves those to the front of open[0, count) who are to be walked, and says how many they are.
@@ -90,6 +91,7 @@ class Alike {
     return mixed >> (64 - kBits);
   }
 
+  static constexpr std::int64_t kFew = 4096;
   static constexpr int kBits = 8;
   std::vector<Kind> kinds_;
   std::array<int, 1 << kBits> place_;

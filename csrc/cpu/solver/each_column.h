@@ -14,6 +14,15 @@
 namespace bidfcl {
 namespace BIDFCL_ARCH {
 
+// Asks for what lies a page beyond `count` cells: the machine's own prefetcher stops at every page.
+template <class Cell>
+BIDFCL_HD void fetch_ahead(const Cell* cells, std::int64_t count) {
+  constexpr std::int64_t kAhead = 4096;
+  const char* ahead = reinterpret_cast<const char*>(cells) + kAhead;
+  const std::int64_t bytes = count * static_cast<std::int64_t>(sizeof(Cell));
+  for (std::int64_t line = 0; line < bytes; line += 64) __builtin_prefetch(ahead + line, 0, 2);
+}
+
 // Treatments that lie side by side, none closed: wide loads, and transposes in registers. M >= quad. `value(l)` and
 // `cost(l)` are where the treatments of lane l's user start.
 template <class T, class Value, class Cost, class Visit>

@@ -91,8 +91,8 @@ struct WalkRun {
   bool closed_user;  // some user has no open treatment
 };
 
-// Three columns of eight 64-bit lanes for each treatment.
-constexpr std::size_t walk_scratch(int items) { return static_cast<std::size_t>(items) * 3 * 64; }
+// Three columns of eight 64-bit lanes for each treatment; and both of a user's rows in floats, for eight users.
+constexpr std::size_t walk_scratch(int items) { return static_cast<std::size_t>(items) * 4 * 64; }
 
 // Users swept, and then walked while their rows are in cache.
 constexpr std::int64_t kBlock = 1024;
@@ -131,8 +131,8 @@ std::size_t gather_scratch(const InstanceView<T>& in) {
   return static_cast<std::size_t>(2 * cells) * sizeof(T) + static_cast<std::size_t>(kBlock + 1) * sizeof(std::int64_t);
 }
 
-// Multipliers probed at once.
-constexpr int kProbes = 8;
+// Multipliers probed at once; at a first look, which scans as well.
+constexpr int kProbes = 8, kLooks = 4;
 
 // What rows spend at each of the multipliers, the sums of squares of that, and how many choose otherwise at the next.
 struct ProbeTotals {
@@ -158,6 +158,7 @@ struct SolverKernels {
   void (*columns)(const InstanceView<T>&, std::int64_t begin, std::int64_t end, T* value, T* cost, void* scratch);
   Largest (*scan)(const InstanceView<T>&, std::int64_t begin, std::int64_t end);
   void (*probe)(const T* value, const T* cost, std::int64_t rows, int items, const T* multipliers, ProbeTotals&);
+  Largest (*look)(const T* value, const T* cost, std::int64_t rows, int items, const T* multipliers, ProbeTotals&);
   bool (*whole_units)(const InstanceView<T>&, const FixedPoint&, std::int64_t begin, std::int64_t end);
 };
 

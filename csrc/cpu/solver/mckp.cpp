@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <type_traits>
 #include <vector>
 
 #include "../../capi.h"
@@ -9,12 +10,15 @@
 #include "../machine/for_rows.h"
 #include "problems.h"
 #include "solver.h"
+#include "zones.h"
 
 namespace bidfcl {
 namespace {
 
-// Budgets of one instance that are solved in one reading.
-constexpr std::int64_t kTogether = 32;
+// Budgets of one instance whose brackets are read for together.
+constexpr std::size_t kTogether = 32;
+// And whose zones are.
+constexpr std::int64_t kInZones = 128;
 
 void write(const Solution& s, std::int64_t b, std::int64_t users, std::int32_t* choice, const Plans& out) {
   if (s.status != kSolved) std::fill(choice, choice + users, -1);
@@ -36,19 +40,42 @@ template <class T>
 void solve_budgets(const Problems& p, const MckpOptions& options, const Plans& out) {
   const InstanceView<T> instance = instance_of<T>(p, 0);
   const Survey shared = survey(instance, options.threads);
-  for (std::int64_t first = 0; first < p.count; first += kTogether) {
-    const std::int64_t last = std::min(p.count, first + kTogether);
-    std::vector<PassMemory> memories(static_cast<std::size_t>(last - first));
+  const auto choice = [&](std::int64_t b) { return out.choice + b * out.choice_stride + p.start[b]; };
+  std::vector<std::int64_t> left;
+  for (std::int64_t b = 0; b < p.count; ++b) left.push_back(b);
+  if constexpr (std::is_same_v<T, float>) {
+    for (std::int64_t first = 0; first < p.count; first += kInZones) {
+      const auto count = static_cast<std::size_t>(std::min(kInZones, p.count - first));
+      if (!worth_zones(instance, count, shared)) break;
+      Budgets budgets{instance, {}, {}, options.fill, options.threads};
+      for (std::int64_t b = first; b < first + static_cast<std::int64_t>(count); ++b) {
+        budgets.amount.push_back(p.budget[b]);
+        budgets.choice.push_back(choice(b));
+      }
+      std::vector<Solution> found(count);
+      const std::vector<char> done = solve_in_zones(budgets, shared, found);
+      for (std::size_t k = 0; k < count; ++k)
+        if (done[k]) {
+          const std::int64_t b = first + static_cast<std::int64_t>(k);
+          write(found[k], b, instance.users, choice(b), out);
+          left.erase(std::find(left.begin(), left.end(), b));
+        }
+    }
+  }
+  for (std::size_t first = 0; first < left.size(); first += kTogether) {
+    const std::size_t last = std::min(left.size(), first + kTogether);
+    std::vector<PassMemory> memories(last - first);
     std::vector<Solver<T>> solvers;
+    std::vector<double> warm_starts;
     solvers.reserve(memories.size());
-    const auto choice = [&](std::int64_t b) { return out.choice + b * out.choice_stride + p.start[b]; };
-    for (std::int64_t b = first; b < last; ++b)
-      solvers.emplace_back(instance, p.budget[b], options.fill, options.threads, choice(b),
-                           memories[static_cast<std::size_t>(b - first)]);
+    for (std::size_t k = first; k < last; ++k) {
+      const std::int64_t b = left[k];
+      solvers.emplace_back(instance, p.budget[b], options.fill, options.threads, choice(b), memories[k - first]);
+      if (p.warm_start != nullptr) warm_starts.push_back(p.warm_start[b]);
+    }
     const std::vector<Solution> found =
-        Solver<T>::run_together(solvers, shared, p.warm_start ? p.warm_start + first : nullptr);
-    for (std::int64_t b = first; b < last; ++b)
-      write(found[static_cast<std::size_t>(b - first)], b, instance.users, choice(b), out);
+        Solver<T>::run_together(solvers, shared, p.warm_start ? warm_starts.data() : nullptr);
+    for (std::size_t k = first; k < last; ++k) write(found[k - first], left[k], instance.users, choice(left[k]), out);
   }
 }
 
@@ -66,6 +93,7 @@ void solve(const Problems& p, MckpOptions options, const Plans& out) {
   for_chunks(p.count, grain, wide ? options.threads : 1, [&](std::int64_t, std::int64_t begin, std::int64_t end) {
     Lender<PassMemory>::Loan memory(memories);
     memory->near = std::nan("");
+    memory->daring = true;
     for (std::int64_t b = begin; b < end; ++b) {
       const InstanceView<T> instance = instance_of<T>(p, b);
       std::int32_t* choice = out.choice + b * out.choice_stride + p.start[b];

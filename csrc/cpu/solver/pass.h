@@ -76,6 +76,7 @@ struct PassMemory {
   Lender<PassWorker> workers;
   std::vector<Part> parts;
   double near = std::nan("");  // the multiplier of the problem before: a guess for the next
+  bool daring = true;          // so far, no bracket that was interpolated has missed
 };
 
 struct PassResult {

@@ -45,6 +45,34 @@ void grid(const Bracket& range, double* multipliers) {
 
 }  // namespace
 
+// Margins: where a share of the users who move in a step has moved is uncertain by half the root of their number, and
+// by how far spend is from a straight line.
+bool interpolate(double budget, double spare, const double* multipliers, const ProbeTotals& totals, int count,
+                 Bracket& out) {
+  constexpr double kErrors = 3, kCurved = 0.05, kFewest = 8;
+  const auto moved = [&](int k) { return static_cast<double>(totals.moved[k]); };
+  const auto between = [&](int k, double part) {
+    return multipliers[k] + part * (multipliers[k + 1] - multipliers[k]);
+  };
+  int k = 0;  // λ* lies between this multiplier and the next
+  while (k + 1 < count && totals.spend[k + 1] > budget) ++k;
+  if (totals.spend[0] <= budget || k + 1 == count || moved(k) < kFewest) return false;
+  const double part = (totals.spend[k] - budget) / (totals.spend[k] - totals.spend[k + 1]);
+  const double margin = kErrors * 0.5 / std::sqrt(moved(k)) + kCurved;
+  out.high = part + margin < 1 ? between(k, part + margin) : multipliers[k + 1];
+  double missing = spare;  // below λ*
+  for (double above = part - margin; k >= 0; --k, above = 1) {
+    if (above <= 0) continue;
+    const double there = moved(k) * above;
+    if (there >= missing) {
+      out.low = between(k, above - missing / moved(k));
+      return true;
+    }
+    missing -= there;
+  }
+  return false;
+}
+
 template <class T>
 void Sample<T>::choose_size(std::int64_t size, std::int64_t users) {
   part_ = rows_ = size;
@@ -69,10 +97,14 @@ void Sample<T>::choose_width(const InstanceView<T>& in) {
 }
 
 template <class T>
-Sample<T>::Sample(const InstanceView<T>& in, std::int64_t size, int threads)
+Sample<T>::Sample(const InstanceView<T>& in, std::int64_t size, int threads, const std::vector<std::int64_t>& apart)
     : value_(in.values()), cost_(in.costs()), items_(in.items), threads_(threads) {
   choose_size(size, in.users);
   if (in.offsets != nullptr) choose_width(in);
+  for (const std::int64_t user : apart)
+    for (int j = 0; j < items_; ++j) apart_.push_back(in.row(user).value_at(j));
+  for (const std::int64_t user : apart)
+    for (int j = 0; j < items_; ++j) apart_.push_back(in.row(user).cost_at(j));
   size = rows_;
   if (size == in.users && lies_side_by_side(in)) return;
   const std::size_t cells = static_cast<std::size_t>(size) * static_cast<std::size_t>(items_);
@@ -109,6 +141,17 @@ ProbeTotals Sample<T>::probe(const double* multipliers, std::int64_t rows) const
   });
   ProbeTotals out;
   for (const ProbeTotals& part : parts) out.add(part);
+  if (apart_.empty()) return out;
+  // As much of them as there is of all others; of their spend nothing is uncertain.
+  ProbeTotals known;
+  const auto users = static_cast<std::int64_t>(apart_.size()) / (2 * items_);
+  solver_kernels<T>().probe(apart_.data(), apart_.data() + users * items_, users, items_, own, known);
+  const double n = static_cast<double>(rows), share = share_ * n / static_cast<double>(rows_);
+  for (int k = 0; k < kProbes; ++k) {
+    const double more = known.spend[k] * share;
+    out.squares[k] += (2 * out.spend[k] + more) * more / n;
+    out.spend[k] += more;
+  }
   return out;
 }
 
@@ -136,6 +179,7 @@ bool Sample<T>::narrow(const Wanted& wanted, std::int64_t rows, bool wide, Guess
       low = k;
       break;
     }
+    if (wanted.daring && !wide && interpolate(target, wanted.spare, multipliers, totals, kProbes, range)) return true;
     if (high == 0) {  // all of the range is too high
       range = {0, multipliers[0]};
       return wide;
@@ -186,8 +230,8 @@ bool Sample<T>::narrow(const Wanted& wanted, std::int64_t rows, bool wide, Guess
 
 template <class T>
 Guess Sample<T>::bracket(const Search& search, double budget, double spent, double deviations, double spare,
-                         double near, double reach) const {
-  Wanted wanted{budget * share_, deviations, spare};
+                         double near, double reach, bool daring) const {
+  Wanted wanted{budget * share_, deviations, spare, daring && share_ == 1 && part_ == rows_};
   if (search.anchored) {  // the truth is known at one place: the sample has to bridge only the way from there
     double anchor[kProbes];
     std::fill_n(anchor, kProbes, search.anchor);

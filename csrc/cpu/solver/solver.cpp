@@ -22,8 +22,31 @@ constexpr int kTries = 16;  // brackets; then everybody is walked
 // A little inside a bracket: an edge this close to an end may have company among the users not listed.
 constexpr double kInside = 1.0 / (1ull << 45);
 
-// Room above the largest number, so that whole numbers stay below 2^kWholeBits.
-constexpr double kRoom = 1 << (kFixedPointBits - kWholeBits);
+// Edges of the buckets [low, high], steepest first. A bucket holds about one where they are few: what is left to sort
+// are neighbours.
+void sort_by_bucket(const SlopeBuckets& map, int low, int high, const std::vector<Edge>& edges,
+                    std::vector<Edge>& sorted) {
+  constexpr std::size_t kFew = 4096;
+  sorted.resize(edges.size());
+  const auto buckets = static_cast<std::size_t>(high - low + 1);
+  if (edges.size() > kFew || edges.size() > 8 * buckets) {
+    std::copy(edges.begin(), edges.end(), sorted.begin());
+    std::sort(sorted.begin(), sorted.end(), Steeper());
+    return;
+  }
+  std::vector<std::uint32_t> first(buckets + 1, 0);
+  const auto place = [&](const Edge& e) { return static_cast<std::size_t>(high - map(e.slope)); };
+  for (const Edge& e : edges) ++first[place(e) + 1];
+  for (std::size_t b = 0; b < buckets; ++b) first[b + 1] += first[b];
+  for (const Edge& e : edges) sorted[first[place(e)]++] = e;
+  for (std::size_t k = 1; k < sorted.size(); ++k) {
+    if (!Steeper()(sorted[k], sorted[k - 1])) continue;
+    const Edge e = sorted[k];
+    std::size_t at = k;
+    for (; at > 0 && Steeper()(e, sorted[at - 1]); --at) sorted[at] = sorted[at - 1];
+    sorted[at] = e;
+  }
+}
 
 bool is_warm(double multiplier, std::int64_t users) {
   return multiplier > 0 && std::isfinite(multiplier) && users >= kWarm;
@@ -36,7 +59,9 @@ Solver<T>::Solver(const InstanceView<T>& instance, double budget, bool fill, int
                   PassMemory& memory)
     : instance_(instance),
       budget_asked_(budget),
-      buckets_(instance.users > 65536 ? 1024 : 128),
+      buckets_(instance.users > 65536  ? 1024
+               : instance.users > 4096 ? 128
+                                       : 64),
       fill_(fill),
       threads_(threads),
       choice_(choice),
@@ -81,7 +106,7 @@ bool Solver<T>::guess() {
 template <class T>
 Solution Solver<T>::run(double warm_start) {
   guessing_ = guess();  // then the first pass does the scan's work on the way
-  if (!guessing_) survey_now();
+  if (!guessing_ && !look(std::isnan(warm_start) ? memory_.near : warm_start)) survey_now();
   search_on(warm_start);
   return out_;
 }
@@ -122,6 +147,7 @@ bool Solver<T>::settle(PassResult& result) {
   } else if (tries_ > 0) {
     deviations_ *= 2;
   }
+  memory_.daring = false;
   return false;
 }
 
@@ -172,10 +198,31 @@ std::vector<Solution> Solver<T>::run_together(std::vector<Solver>& solvers, cons
   return out;
 }
 
+// A small problem beside one like it: the reading that scans also says what is spent around the other's multiplier.
+template <class T>
+bool Solver<T>::look(double near) {
+  // Lower than higher: the edges that `fill` needs lie below.
+  const double own[kLooks] = {near / 1.4, near / 1.15, near, near * 1.15};
+  const bool few = instance_.users > kDirect && instance_.users <= kAll;
+  if (!few || !memory_.daring || !lies_side_by_side(instance_) || !(near > 0) || !std::isfinite(near)) return false;
+  T multipliers[kLooks];
+  for (int k = 0; k < kLooks; ++k) multipliers[k] = static_cast<T>(own[k]);
+  ProbeTotals totals;
+  const Largest largest = solver_kernels<T>().look(instance_.values(), instance_.costs(), instance_.users,
+                                                   instance_.items, multipliers, totals);
+  know({largest, costs_rounded(instance_, largest, threads_)});
+  count_coarsely(largest);
+  out_.rows_read += instance_.users;
+  if (!interpolate(budget_asked_, spare(), own, totals, kLooks, seen_)) seen_ = {0, 0};
+  return true;
+}
+
 template <class T>
 void Solver<T>::survey_now() {
+  std::vector<Largest> parts;
+  know(survey(instance_, threads_, &parts));
+  if (guess_.cost > 0) apart_ = dearest_users(instance_, parts, guess_.cost);
   guessing_ = false;
-  know(survey(instance_, threads_));
   count_coarsely(survey_.largest);
   out_.rows_read += instance_.users;
 }
@@ -191,25 +238,26 @@ const Sample<T>& Solver<T>::sample(std::int64_t most) {
   return *sample_;
 }
 
-// How many edges below λ* a bracket should have.
 template <class T>
 double Solver<T>::spare() const {
-  return fill_ ? 1.25 * kFillWindow * static_cast<double>(spare_) : 1;
+  return fill_ ? spare_edges(true) * static_cast<double>(spare_) : 1;
 }
 
 // A bracket around λ*, read off a sample (or off a multiplier that the caller trusts).
 template <class T>
 Bracket Solver<T>::propose(double warm_start) {
   if (is_warm(warm_start, instance_.users)) return {warm_start * (1 - 1.0 / 64), warm_start * (1 + 1.0 / 64)};
+  if (tries_ == 0 && seen_.high > 0) return seen_;
   const auto read_off = [&](const Sample<T>& rows, double near, double reach) {
     return rows.bracket(search_, budget_asked_, scales_.cost.nearest(search_.spend_at_anchor), deviations_, spare(),
-                        near, reach);
+                        near, reach, tries_ == 0 && memory_.daring);
   };
   Guess guess = read_off(sample(), std::isnan(warm_start) ? memory_.near : warm_start, kNear);
   // Where few users hold most of the money, or some cost is far beyond the sample's, that says little: everybody is
   // asked instead.
   const bool vague = guess.open > 1.0 / 8 && guess.doubt > 0.08;
-  if ((vague || surprised_ || tries_ > 1) && instance_.users >= kAskAll && lies_side_by_side(instance_)) {
+  if ((vague || (surprised_ && apart_.empty()) || tries_ > 1) && instance_.users >= kAskAll &&
+      lies_side_by_side(instance_)) {
     if (guessing_) survey_now();
     const double near = std::sqrt(guess.range.low * guess.range.high);
     guess = read_off(Sample<T>(instance_, instance_.users, threads_), near, vague ? kNearVague : kNear);
@@ -265,6 +313,10 @@ bool Solver<T>::complete(const PassJob<T>& job, PassResult& out) {
     if (!out.usable) {
       survey_now();
       surprised_ = survey_.largest.cost > guess_.cost;
+      // The few that the sample knows nothing of join it.
+      if (!apart_.empty() && lies_side_by_side(instance_))
+        sample_ = std::make_shared<const Sample<T>>(instance_, sample_->size(), threads_, apart_);
+      else apart_.clear();
       return false;
     }
     know({out.largest, costs_rounded(instance_, out.largest, threads_)});
@@ -392,9 +444,13 @@ bool Solver<T>::finish(const PassResult& pass, const Bracket& bracket) {
                    });
                  }
                });
-    edges.clear();
-    for (const auto& some : close) edges.insert(edges.end(), some.begin(), some.end());
-    std::sort(edges.begin(), edges.end(), Steeper());
+    if (close.size() == 1) {
+      sort_by_bucket(pass.map, low, high, close[0], edges);
+    } else {
+      edges.clear();
+      for (const auto& some : close) edges.insert(edges.end(), some.begin(), some.end());
+      std::sort(edges.begin(), edges.end(), Steeper());
+    }
     plan = pass.before;
     plan.add(tied.bought);
     for (int b = high + 1; b <= top; ++b) plan.add(buckets[b].totals);
@@ -458,12 +514,35 @@ void Solver<T>::list_everybody(const Bracket& hint) {
     out_.status = kNoOpenTreatment;
     return;
   }
-  if (all.before.cost > search_.budget) {
-    out_.status = kInfeasibleBudget;
-    out_.least_budget = scales_.cost.above(all.before.cost);
-    return;
-  }
-  finish(all, {0, INFINITY});
+  if (all.before.cost > search_.budget) infeasible(all.before.cost);
+  else finish(all, {0, INFINITY});
+}
+
+template <class T>
+void Solver<T>::infeasible(int128 least) {
+  out_.status = kInfeasibleBudget;
+  out_.least_budget = scales_.cost.above(least);
+}
+
+template <class T>
+bool Solver<T>::end_with(const Survey& survey, PassResult& pass, std::int64_t rows_before, Solution& out) {
+  know(survey);
+  counting_ = scales_;
+  search_.budget = scales_.cost.floor(budget_asked_);
+  out_.rows_read = rows_before + pass.rows;
+  out_.active = pass.open;
+  out_.sweeps = 1;
+  if (!settle(pass)) return false;
+  out = out_;
+  return true;
+}
+
+template <class T>
+void Solver<T>::end_infeasible(const Survey& survey, int128 least, std::int64_t rows_read, Solution& out) {
+  know(survey);
+  out_.rows_read = rows_read;
+  infeasible(least);
+  out = out_;
 }
 
 template <class T>

@@ -28,6 +28,12 @@ struct Scales {
   }
 };
 
+// How many edges below λ* a bracket should have.
+inline double spare_edges(bool fill) { return fill ? 1.25 * kFillWindow : 1; }
+
+// Room above the largest number, so that whole numbers stay below 2^kWholeBits.
+constexpr double kRoom = 1 << (kFixedPointBits - kWholeBits);
+
 // One problem; `choice` [N] is written.
 template <class T>
 class Solver {
@@ -37,6 +43,11 @@ class Solver {
 
   Solution run(double warm_start);
 
+  // The end alone, after a pass that others have read: true, and `out`, if it holds all that matters.
+  bool end_with(const Survey& survey, PassResult& pass, std::int64_t rows_before, Solution& out);
+  // The end where even `least`, what everybody's cheapest choice costs, is beyond the budget.
+  void end_infeasible(const Survey& survey, int128 least, std::int64_t rows_read, Solution& out);
+
   // Several budgets of one instance, whose first passes are one reading.
   static std::vector<Solution> run_together(std::vector<Solver>& solvers, const Survey& survey,
                                             const double* warm_starts);
@@ -45,6 +56,7 @@ class Solver {
   void know(const Survey& survey);
   bool guess();
   void survey_now();
+  bool look(double near);
   void count_coarsely(const Largest& largest);
   const Sample<T>& sample(std::int64_t most = kSample);
   double spare() const;
@@ -64,6 +76,7 @@ class Solver {
   Ties ties(const PassResult& pass, int bucket, int128 room, std::int64_t window) const;
   bool finish(const PassResult& pass, const Bracket& bracket);
   void list_everybody(const Bracket& hint);
+  void infeasible(int128 least);
   void report(const Totals& plan, int128 bound, double multiplier);
   Edge exact(const Listed& listed) const;
 
@@ -72,6 +85,8 @@ class Solver {
   Survey survey_;
   Largest guess_;
   bool guessing_ = false, surprised_ = false, asked_all_ = false;
+  Bracket seen_{0, 0};               // what a first look says, if anything
+  std::vector<std::int64_t> apart_;  // users beyond all guesses
   // The plan is defined in units of `scales_`. A pass may count in coarser ones.
   Scales scales_, counting_;
   bool whole_ = false;

@@ -52,8 +52,6 @@ BIDFCL_HD bool choose_ragged(const InstanceView<T>& in, const std::int32_t* user
   return true;
 }
 
-constexpr std::int64_t kFetchAhead = 4096;  // bytes
-
 // What a sweep carries from one pack of users to the next.
 template <class T, bool Whole, bool Scan>
 class Sweep {
@@ -80,8 +78,8 @@ class Sweep {
     const std::int64_t value_row = M ? M : in_.value_row, cost_row = M ? M : in_.cost_row;
     const Cell* value = static_cast<const Cell*>(in_.value) + first * value_row;
     const Cell* cost = static_cast<const Cell*>(in_.cost) + first * cost_row;
-    fetch_ahead(value, value_row);
-    fetch_ahead(cost, cost_row);
+    fetch_ahead(value, W * value_row);
+    fetch_ahead(cost, W * cost_row);
     Ends<T> ends = start();
     each_dense_column<T>([&](int l) { return value + l * value_row; }, [&](int l) { return cost + l * cost_row; },
                          M ? M : in_.items,
@@ -142,14 +140,6 @@ class Sweep {
   }
 
  private:
-  // The machine's own prefetcher stops at every page.
-  template <class Cell>
-  static BIDFCL_HD void fetch_ahead(const Cell* rows, std::int64_t row) {
-    const char* ahead = reinterpret_cast<const char*>(rows) + kFetchAhead;
-    const std::int64_t bytes = W * row * static_cast<std::int64_t>(sizeof(Cell));
-    for (std::int64_t line = 0; line < bytes; line += 64) __builtin_prefetch(ahead + line, 0, 2);
-  }
-
   BIDFCL_HD void write_choices(std::int64_t first, int users, const IntPack& index) {
     if (sizeof(T) == 4 && users == W) {
       std::memcpy(choice_ + first, &index, sizeof index);

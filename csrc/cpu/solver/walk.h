@@ -132,6 +132,12 @@ class Walk {
     if (none_closed && in.is_plain() && items_ >= kQuad) {
       load_columns_of([&](int l) { return static_cast<const T*>(in.row(user[l]).value); }, value);
       load_columns_of([&](int l) { return static_cast<const T*>(in.row(user[l]).cost); }, cost);
+    } else if (none_closed && in.is_side_by_side() && in.offsets == nullptr && items_ >= kQuad) {
+      float* row = reinterpret_cast<float*>(slope_ + 2 * items_);  // beyond the slopes
+      widen_rows(in, in.value, in.value_row, user, row);
+      load_columns_of([&](int l) { return row + l * items_; }, value);
+      widen_rows(in, in.cost, in.cost_row, user, row);
+      load_columns_of([&](int l) { return row + l * items_; }, cost);
     } else {
       for (int l = 0; l < W; ++l) {
         const RowView<T> row = in.row(user[l]);
@@ -164,6 +170,20 @@ class Walk {
       }
     }
     return broken;
+  }
+
+  // Rows of halves as floats, one after the other.
+  BIDFCL_HD void widen_rows(const InstanceView<T>& in, const void* cells, std::int64_t step, const std::int32_t* user,
+                            float* out) const {
+    const auto* halves = static_cast<const std::uint16_t*>(cells);
+    for (int l = 0; l < W; ++l, out += items_) {
+      const std::uint16_t* row = halves + user[l] * step;
+      for (int done = 0; done < items_; done += kQuad) {
+        const int first = done + kQuad <= items_ ? done : items_ - kQuad;
+        if (in.storage == Stored::kFloat16) widen_four<Float16>(row + first, out + first);
+        else widen_four<BFloat16>(row + first, out + first);
+      }
+    }
   }
 
   // Treatments side by side: four at a time, transposed in registers; the last step reaches back over some seen before.
