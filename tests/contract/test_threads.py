@@ -24,7 +24,7 @@ def large():
     return x, budgets(x, (0.0, 0.2, 0.7, 1.1))
 
 
-@pytest.mark.parametrize("count", ["1", "2", "3", "7"])
+@pytest.mark.parametrize("count", ["1", "2", "3", "7", "16"])
 def test_any_number_of_threads(large, fast, monkeypatch, count):
     x, b = large
     monkeypatch.setenv("BIDFCL_NUM_THREADS", "1")
@@ -40,6 +40,16 @@ def test_any_number_of_threads(large, fast, monkeypatch, count):
         one = bf.solve_mckp(x.value, x.cost, b[k], backend=fast)
         np.testing.assert_array_equal(one.choice, expected.choice[k])
         assert one.dual_bound == expected.dual_bound[k]
+
+
+@pytest.mark.parametrize("count", ["1", "2", "5", "16"])
+def test_any_number_of_threads_for_many_budgets(large, fast, monkeypatch, count):
+    x, _ = large
+    b = budgets(x, np.linspace(0.02, 1.02, 12))
+    monkeypatch.setenv("BIDFCL_NUM_THREADS", "1")
+    expected = bf.solve_mckp(x.value, x.cost, b, backend=fast)
+    monkeypatch.setenv("BIDFCL_NUM_THREADS", count)
+    assert_same_plan(bf.solve_mckp(x.value, x.cost, b, backend=fast), expected)
 
 
 @pytest.mark.parametrize("count", ["1", "2", "7"])

@@ -1,8 +1,6 @@
 // One instruction set's table of kernels: the loops that read every row. Compiled once for each.
 
 #include "kernels.h"
-
-#include "climb.h"
 #include "probe.h"
 #include "scan.h"
 #include "sweep.h"
@@ -14,8 +12,6 @@ namespace BIDFCL_ARCH {
 const Table<SolverKernels> solver_table = {
     {sweep<float>, walk<float>, columns<float>, scan<float>, probe<float>, look<float>, whole_units<float>},
     {sweep<double>, walk<double>, columns<double>, scan<double>, probe<double>, look<double>, whole_units<double>}};
-
-const Table<ClimbKernels> climb_table = {{chart, stairs}, {}};
 
 }  // namespace BIDFCL_ARCH
 }  // namespace bidfcl
