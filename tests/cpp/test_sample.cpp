@@ -115,6 +115,65 @@ void budgets_beyond_the_data() {
   CHECK(free.low == 0 && std::isinf(free.high));
 }
 
+// The multiplier at which everybody together spends `budget`, or a hair above it.
+double multiplier_of(const Instance& instance, double budget) {
+  double low = 0, high = 1e3;
+  for (int k = 0; k < 60; ++k) (instance.spend((low + high) / 2) > budget ? low : high) = (low + high) / 2;
+  return high;
+}
+
+void one_look_does_nearly_always() {
+  int held = 0, looked = 0;
+  std::mt19937 random(1);
+  std::uniform_real_distribution<double> off(0.93, 1.07);
+  for (unsigned seed = 0; seed < 60; ++seed) {
+    const Instance instance(503, 4 + static_cast<int>(seed % 3) * 2, seed);
+    const double budget = instance.spend(0) * 0.4, truth = multiplier_of(instance, budget), near = truth * off(random);
+    const double own[kLooks] = {near / 1.4, near / 1.15, near, near * 1.15};
+    float multipliers[kLooks];
+    std::copy(own, own + kLooks, multipliers);
+    ProbeTotals totals;
+    const Largest seen = solver_kernels<float>().look(instance.value.data(), instance.cost.data(), instance.users,
+                                                      instance.items, multipliers, totals);
+    const Largest scanned = solver_kernels<float>().scan(instance.view(), 0, instance.users);
+    CHECK(seen.value == scanned.value && seen.cost == scanned.cost && seen.least_cost == scanned.least_cost);
+    for (int k = 0; k < kLooks; ++k) CHECK(std::fabs(totals.spend[k] - instance.spend(own[k])) < 1e-4 * budget);
+    Bracket found{};
+    if (!interpolate(budget, 40, own, totals, kLooks, found)) continue;
+    ++looked;
+    held += instance.spend(found.low) >= budget && instance.spend(found.high) <= budget;
+    CHECK(found.high < 1.4 * found.low);
+  }
+  CHECK(looked > 50 && held >= looked - 1);
+}
+
+void a_look_knows_what_it_does_not_see() {
+  const double own[kLooks] = {1, 2, 3, 4};
+  ProbeTotals totals;
+  for (int k = 0; k < kLooks; ++k) totals.spend[k] = 100 - 10 * k;
+  for (int k = 0; k + 1 < kLooks; ++k) totals.moved[k] = 50;
+  Bracket found{};
+  CHECK(interpolate(75, 10, own, totals, kLooks, found) && found.low > 2 && found.low < 3.4 && found.high > 3.5);
+  CHECK(!interpolate(101, 10, own, totals, kLooks, found));  // below all multipliers
+  CHECK(!interpolate(69, 10, own, totals, kLooks, found));   // above
+  CHECK(!interpolate(75, 500, own, totals, kLooks, found));  // too few edges in sight
+  totals.moved[2] = 1;
+  CHECK(!interpolate(75, 10, own, totals, kLooks, found));  // one user makes the whole step
+}
+
+void who_is_apart_stands_for_one() {
+  Instance instance(100'000, 5, 9);
+  const std::size_t whale = 5 * 77'777;
+  for (std::size_t j = 0; j < 5; ++j) {
+    instance.cost[whale + j] = 20'000.0f * static_cast<float>(j);
+    instance.value[whale + j] = 1e7f * static_cast<float>(j);
+  }
+  const double budget = 0.4 * instance.spend(0);
+  const Sample<float> knowing(instance.view(), 8192, 1, {77'777});
+  const Bracket found = knowing.bracket(Search{}, budget, 0, 2.5, 10, std::nan("")).range;
+  CHECK(instance.spend(found.low) >= budget && instance.spend(found.high) <= budget);
+}
+
 }  // namespace
 
 int main() {
@@ -122,5 +181,8 @@ int main() {
   a_whole_sample_is_sharp();
   what_is_known_already_counts();
   budgets_beyond_the_data();
+  one_look_does_nearly_always();
+  a_look_knows_what_it_does_not_see();
+  who_is_apart_stands_for_one();
   return finish();
 }
