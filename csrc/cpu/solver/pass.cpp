@@ -171,6 +171,9 @@ struct Reading {
   std::vector<Kind> settle_twins(PassWorker& worker) {
     std::vector<Kind> kinds = worker.alike.take();
     if (kinds.empty()) return kinds;
+    // A walk lists a pack of users position by position.
+    std::stable_sort(worker.listed.begin(), worker.listed.end(),
+                     [](const Listed& a, const Listed& b) { return a.user < b.user; });
     for (std::size_t k = 0, end; k < worker.listed.size(); k = end) {
       const std::int32_t user = worker.listed[k].user;
       for (end = k + 1; end < worker.listed.size() && worker.listed[end].user == user;) ++end;
@@ -246,13 +249,14 @@ struct Reading {
 
   // Rounded slopes may put a user's later edge above an earlier one: not across the new ends.
   bool can_cut(const Part& whole, const BucketRange& range) const {
-    const std::vector<Listed>& part = whole.listed;
-    const auto place = [&](const Listed& e) {
+    std::vector<char> before(kChunk, 2);  // of a user's edge before: 2 above the range, 1 in it, 0 below
+    for (const Listed& e : whole.listed) {
       const int bucket = out.map(e.slope);
-      return bucket >= range.high ? 2 : bucket >= range.low ? 1 : 0;
-    };
-    for (std::size_t i = 1; i < part.size(); ++i)
-      if (part[i].user == part[i - 1].user && place(part[i]) > place(part[i - 1])) return false;
+      const char place = bucket >= range.high ? 2 : bucket >= range.low ? 1 : 0;
+      char& last = before[static_cast<std::size_t>(e.user % kChunk)];
+      if (place > last) return false;
+      last = place;
+    }
     return true;
   }
 

@@ -120,7 +120,7 @@ bool can_sweep(const Bracket& bracket);
 std::int64_t parts_of(std::int64_t users);
 
 // One reading for several brackets of one instance; the jobs differ in nothing but bracket and choice. The listed edges
-// are left in each one's memory.parts, those of a user together.
+// are left in each one's memory.parts, those of a user in order of position.
 template <class T>
 std::vector<PassResult> run_passes(const std::vector<PassJob<T>>& jobs, const std::vector<PassMemory*>& memories);
 
