@@ -22,7 +22,7 @@ export PIP_BUILD_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo experiments test test-spark build check format sanitize sanitize-address sanitize-thread bench clean
+.PHONY: help demo experiments test test-spark test-frameworks build check format sanitize sanitize-address sanitize-thread dist docs bench clean
 
 help:  ## list these commands
 	@awk -F ':.*##' '/^[a-z-]+:.*##/ { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -69,6 +69,18 @@ sanitize-address: build
 
 sanitize-thread: build
 	$(call sanitized,thread,tsan,tests/contract)
+
+test-frameworks:  ## the adapters with packages that cannot be installed beside the rest, each in an environment of its own
+	$(PYTHON) -m venv build/causalml
+	build/causalml/bin/python -m pip install --quiet 'causalml==0.18.0' pytest
+	BIDFCL_PURE=1 build/causalml/bin/python -m pip install --quiet --no-deps .
+	build/causalml/bin/python -m pytest -q --import-mode=importlib tests/frameworks/test_causalml.py
+
+dist: build  ## source distribution and wheels into dist/, audited, each tested in an empty environment without torch
+	$(BIN)/python tools/dist.py
+
+docs: build  ## the site, into build/docs; warnings are errors
+	$(BIN)/python -m sphinx -q -W --keep-going -j auto -b html docs build/docs
 
 bench: build  ## check the answers, then time them
 	$(BIN)/python bench/run.py

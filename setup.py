@@ -1,7 +1,7 @@
 """Hands csrc/ to CMake; all else about the package stands in pyproject.toml.
 
 A machine without a C++ compiler gets the package without `_C`, and `_build_info.json` beside it says why. Set
-BIDFCL_REQUIRE_NATIVE=1 to make that an error. CMAKE_ARGS is passed on to CMake.
+BIDFCL_REQUIRE_NATIVE=1 to make that an error, BIDFCL_PURE=1 to leave `_C` out on purpose. CMAKE_ARGS is passed on to CMake.
 """
 
 import json
@@ -26,6 +26,10 @@ TOOLS = os.pathsep.join([os.environ.get("PATH", os.defpath), str(Path(sys.execut
 
 class NoNative(Exception):
     """Why there is no extension module."""
+
+
+def wants(variable):
+    return os.environ.get(variable, "0") not in ("", "0")
 
 
 def tool(name):
@@ -53,6 +57,8 @@ def first_error(log):
 
 def cmake(build, prefix):
     """Configure, build and install `_C` and its record into `prefix`/bidfcl_fast."""
+    if wants("BIDFCL_PURE"):
+        raise NoNative("this is the wheel without C++ (BIDFCL_PURE)")
     try:
         import pybind11
     except ImportError as error:
@@ -81,7 +87,7 @@ class BuildNative(build_ext):
                 with tempfile.TemporaryDirectory() as build:
                     cmake(Path(build), prefix)
         except NoNative as why:
-            if os.environ.get("BIDFCL_REQUIRE_NATIVE", "0") not in ("", "0"):
+            if wants("BIDFCL_REQUIRE_NATIVE") and not wants("BIDFCL_PURE"):
                 raise SystemExit(f"BIDFCL_REQUIRE_NATIVE is set and _C was not built: {why}") from None
             print(f"bidfcl_fast: installing without _C: {why}", file=sys.stderr)
             (package / f"_C{sysconfig.get_config_var('EXT_SUFFIX')}").unlink(missing_ok=True)

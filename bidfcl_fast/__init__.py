@@ -25,6 +25,7 @@ _EXPORTS = {
     "Plan": "mckp",
     "Status": "errors",
     "Table": "data",
+    "adapters": "",
     "backends": "",
     "bilevel": "",
     "budget_frontier": "frontier",
@@ -40,10 +41,36 @@ _EXPORTS = {
     "solve_mckp_ragged": "ragged",
 }
 
-__all__ = sorted(_EXPORTS)
+# Written out, since type checkers read it.
+__all__ = [
+    "Allocator",
+    "BackendUnavailable",
+    "BudgetExhausted",
+    "Frontier",
+    "InfeasibleBudget",
+    "InfeasibleMinSpend",
+    "NotCertified",
+    "Plan",
+    "Status",
+    "Table",
+    "adapters",
+    "backends",
+    "bilevel",
+    "budget_frontier",
+    "budget_frontier_ragged",
+    "data",
+    "linalg",
+    "loss_and_grad",
+    "losses",
+    "methods",
+    "metrics",
+    "scale",
+    "solve_mckp",
+    "solve_mckp_ragged",
+]
 
 if TYPE_CHECKING:
-    from . import backends, bilevel, data, linalg, losses, methods, metrics, scale
+    from . import adapters, backends, bilevel, data, linalg, losses, methods, metrics, scale
     from .allocator import Allocator
     from .data import Table
     from .errors import BackendUnavailable, BudgetExhausted, InfeasibleBudget, InfeasibleMinSpend, NotCertified, Status
@@ -53,13 +80,15 @@ if TYPE_CHECKING:
     from .ragged import budget_frontier_ragged, solve_mckp_ragged
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _EXPORTS:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = importlib.import_module(f".{_EXPORTS[name] or name}", __name__)
-    found = getattr(module, name) if _EXPORTS[name] else module
-    globals()[name] = found
-    return found
+if not TYPE_CHECKING:  # for type checkers, a name that is not there is a mistake
+
+    def __getattr__(name: str) -> Any:
+        if name not in _EXPORTS:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        module = importlib.import_module(f".{_EXPORTS[name] or name}", __name__)
+        found = getattr(module, name) if _EXPORTS[name] else module
+        globals()[name] = found
+        return found
 
 
 def __dir__() -> list[str]:

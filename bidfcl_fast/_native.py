@@ -22,7 +22,7 @@ _DTYPE = {np.dtype(np.float32): 0, np.dtype(np.float64): 1, np.dtype(np.float16)
 
 def module() -> Any:
     """The C++ extension; ImportError where this installation has none."""
-    from . import _C
+    from . import _C  # type: ignore[attr-defined]
 
     return _C
 

@@ -8,7 +8,7 @@ from statistics import NormalDist
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number, its standard error, and the normal interval around it at `confidence`."""
+    """A number (`estimate`), its standard error (`se`), and the normal interval around it at `confidence`, a share such as 0.95."""
 
     estimate: float
     se: float

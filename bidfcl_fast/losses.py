@@ -278,7 +278,7 @@ def clipped_share(
 ) -> float:
     """The share of the rows with an outcome whose own distance to the decision boundary is below `min_gap` or `window`.
 
-    Over all problems and multipliers. The others of `pifd_loss` do not matter to it.
+    Over all problems and multipliers, between 0 and 1. Arguments are those of `pifd_loss`; the others of that do not matter to it.
     """
     labels = _labels(value_hat, cost_hat, mask, treatment, weight, outcome, None, multiplier)
     options = _options(gap_rule("paper", 1.0, min_gap, window), backend)

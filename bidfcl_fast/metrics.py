@@ -37,7 +37,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class PolicyValue:
-    """Value and spend per person of a policy, and each person's influence on the two estimates.
+    """`value` and `spend` per person of a policy, and each person's influence on the two estimates.
 
     `matched` people received an arm the policy could have given them; `effective` = (Σw)²/Σw² says how many equally
     weighted people they are worth. `value_influence`, `spend_influence`: [N], mean 0; the variance of an estimate is

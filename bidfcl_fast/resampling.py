@@ -16,6 +16,7 @@ class Resampled:
     """S statistics of the same rows, and what they came to on R samples of these rows.
 
     `estimates` [S]; `draws` [R, S]. Row r of the draws is one sample, the same for all S, so differences are paired.
+    `confidence` is that of the intervals.
     """
 
     estimates: np.ndarray

@@ -1,8 +1,4 @@
-"""A decision loss in JAX: `bf.loss_and_grad` behind `custom_vjp` and `pure_callback`, so that it can be jitted.
-
-The callback makes the value and the gradient in one pass over the data; the backward only scales what is there. Needs jax. Trains a
-linear model, and prints the estimated value of its decisions before and after.
-"""
+"""A decision loss in JAX, under `jit`: trains a linear model, and prints the estimated value of its decisions before and after. Needs jax."""
 
 from __future__ import annotations
 
@@ -11,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import bidfcl_fast as bf
+from bidfcl_fast.adapters.jax import decision_loss
 
 TREATMENTS, BUDGET, TEMPERATURE = 3, 0.25, 0.3
 
@@ -25,45 +22,6 @@ def trial(n: int, seed: int) -> bf.Table:
     return bf.Table(x, t, value.astype(np.float32), cost.astype(np.float32), treatments=TREATMENTS)
 
 
-class DecisionLoss:
-    """`loss(value_hat, cost_hat, multiplier)`, PPL with the implicit gradient, as a function that JAX differentiates once."""
-
-    def __init__(self, table: bf.Table) -> None:
-        self.table = table
-        self.weight = bf.metrics.ipw_weight(table.treatment, TREATMENTS).astype(np.float32)
-        self.loss = jax.custom_vjp(lambda *args: self._both(*args)[0])
-        self.loss.defvjp(self._forward, self._backward)
-
-    def __call__(self, value: jax.Array, cost: jax.Array, multiplier: jax.Array) -> jax.Array:
-        return self.loss(value, cost, multiplier)
-
-    def _host(self, value: jax.Array, cost: jax.Array, multiplier: jax.Array) -> tuple[np.ndarray, ...]:
-        table = self.table
-        arrays = (np.asarray(value), np.asarray(cost), table.treatment, table.value, self.weight)
-        got = bf.loss_and_grad(
-            "ppl",
-            *arrays,
-            float(multiplier),
-            temperature=TEMPERATURE,
-            multiplier_grad="implicit",
-            cost_outcome=table.cost,
-        )
-        return np.float32(got.loss), got.value, got.cost
-
-    def _both(self, value: jax.Array, cost: jax.Array, multiplier: jax.Array) -> tuple[jax.Array, ...]:
-        grid = jax.ShapeDtypeStruct(value.shape, value.dtype)
-        return jax.pure_callback(
-            self._host, (jax.ShapeDtypeStruct((), jnp.float32), grid, grid), value, cost, multiplier
-        )
-
-    def _forward(self, *args: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-        loss, *gradients = self._both(*args)
-        return loss, tuple(gradients)
-
-    def _backward(self, gradients: tuple[jax.Array, jax.Array], scale: jax.Array) -> tuple[jax.Array, ...]:
-        return scale * gradients[0], scale * gradients[1], jnp.zeros(())
-
-
 def predict(weights: jax.Array, x: jax.Array) -> tuple[jax.Array, jax.Array]:
     """weights [5, 2M]: value_hat and cost_hat [N, M]."""
     hat = jnp.hstack([x, jnp.ones((len(x), 1))]) @ weights
@@ -72,7 +30,9 @@ def predict(weights: jax.Array, x: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 def main(steps: int = 60, n: int = 4000, rate: float = 0.3) -> tuple[float, float]:
     train, test = trial(n, 0), trial(n, 1)
-    loss = DecisionLoss(train)
+    weight = bf.metrics.ipw_weight(train.treatment, TREATMENTS)
+    options = {"temperature": TEMPERATURE, "multiplier_grad": "implicit", "cost_outcome": train.cost}
+    loss = decision_loss("ppl", train.treatment, train.value, weight, **options)
     means = [[y[train.treatment == j].mean() for j in range(TREATMENTS)] for y in (train.value, train.cost)]
     weights = jnp.zeros((5, 2 * TREATMENTS)).at[-1].set(np.ravel(means))
 

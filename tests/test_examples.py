@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
-import numpy as np
 import pytest
+from torch_threads import one_torch_thread  # noqa: F401
+
+pytestmark = pytest.mark.usefixtures("one_torch_thread")
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 
@@ -32,25 +34,24 @@ def test_the_example_learns_to_decide(name, package, options):
     assert after > before + 0.5
 
 
-def test_jax_gradient_is_that_of_torch():
-    jax = pytest.importorskip("jax")
-    torch = pytest.importorskip("torch")
-    from bidfcl_fast import losses
+@pytest.mark.parametrize("library", ["econml", "sklift"])
+def test_effects_to_an_allocation(library):
+    pytest.importorskip(library)
+    lottery, plan = load("effects_to_allocation").main(library, n=1500)
+    assert plan > 1.1 * lottery
 
-    example = load("jax_loss")
-    table = example.trial(200, 0)
-    loss = example.DecisionLoss(table)
-    rng = np.random.default_rng(0)
-    v, c = rng.normal(size=(200, 3)).astype(np.float32), rng.random((200, 3), dtype=np.float32)
-    got = jax.jit(jax.grad(lambda v, c: 3 * loss(v, c, jax.numpy.float32(0.5)), (0, 1)))(v, c)
-    a, b = (torch.tensor(x, requires_grad=True) for x in (v, c))
-    t, y, x, w = map(torch.tensor, (table.treatment, table.value, table.cost, loss.weight))
-    want = 3 * losses.ppl_loss(
-        a, b, t, y, w, 0.5, temperature=example.TEMPERATURE, multiplier_grad="implicit", cost_outcome=x
-    )
-    want.backward()
-    for ours, theirs in zip(got, (a.grad, b.grad), strict=True):
-        np.testing.assert_allclose(np.asarray(ours), theirs.numpy(), rtol=1e-5, atol=1e-8)
+
+def test_pyepo_on_our_solver():
+    pytest.importorskip("pyepo")
+    before, after = load("pyepo_losses").main()
+    assert after < 0.6 * before
+
+
+def test_a_scikit_learn_pipeline():
+    pytest.importorskip("sklearn")
+    pytest.importorskip("torch")
+    before, after = load("sklearn_pipeline").main()
+    assert after < before
 
 
 def test_bidfcl_in_a_lightning_module():

@@ -17,6 +17,8 @@ from ..errors import BackendUnavailable
 ORDER = ("cpp", "numba", "reference")
 _AUTO = ("cpp", "numba")
 
+__all__ = ["BackendUnavailable", "available", "describe", "resolve", "threads", "use"]
+
 _default: str | None = None
 
 # Those found able to run: what can run once can run again, and a small call has no time to ask each time.
@@ -97,7 +99,7 @@ def _require(name: str) -> ModuleType:
 
 
 def resolve(name: str | None = None) -> ModuleType:
-    """The module that serves a call: its own `backend=`, else `use()`, else BIDFCL_BACKEND, else the first available."""
+    """The module that serves a call: `name`, its own `backend=`, else that of `use()`, else BIDFCL_BACKEND, else the first available."""
     chosen = name or _default or os.environ.get("BIDFCL_BACKEND") or None
     if chosen is not None and chosen != "auto":
         return _require(chosen)

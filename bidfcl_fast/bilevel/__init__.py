@@ -34,14 +34,16 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    # The trainer stands on the methods' fit loop; hypergradients alone do not need it.
-    if name == "BiDFCL":
-        from .trainer import BiDFCL
+if not TYPE_CHECKING:  # for type checkers, a name that is not there is a mistake
 
-        return BiDFCL
-    if name == "TrialLoss":
-        from ..methods._trial import TrialLoss
+    def __getattr__(name: str) -> Any:
+        # The trainer stands on the methods' fit loop; hypergradients alone do not need it.
+        if name == "BiDFCL":
+            from .trainer import BiDFCL
 
-        return TrialLoss
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+            return BiDFCL
+        if name == "TrialLoss":
+            from ..methods._trial import TrialLoss
+
+            return TrialLoss
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -68,6 +68,12 @@ def check_hypergradient(
 
     Parameters
     ----------
+    hypergradient
+        What is checked.
+    target, bridge, lower_loss, upper_loss, inputs, ridge
+        As they were given to `implicit_hypergradient` or `explicit_hypergradient`.
+    directions, seed
+        How many directions of φ are tried, drawn at random by the seed.
     difference
         How far φ is moved, times its size: difference·max(1, |φ|).
     tolerance

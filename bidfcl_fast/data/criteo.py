@@ -58,7 +58,7 @@ class _Fits(Protocol):
 
 @dataclass(frozen=True)
 class Hybrid:
-    """The parts of a trial after `hybrid`; `matched`: the share of the log's source that the policy agreed with."""
+    """The parts of a trial after `hybrid`: the log `obs`, the trial in `rct`, `val` and `test`; `matched`: the share of the log's source that the policy agreed with."""
 
     obs: Table
     rct: Table

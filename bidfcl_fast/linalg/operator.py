@@ -166,7 +166,7 @@ class Scaled(LinearOperator):
 
 
 class ScaledIdentity(LinearOperator):
-    """s·I: damping, or the Hessian of a ridge penalty s/2·|θ|²."""
+    """s·I on vectors [P] (P is `size`, s is `scale`) of that dtype and device: damping, or the Hessian of a ridge penalty s/2·|θ|²."""
 
     def __init__(
         self, size: int, scale: float, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu"
@@ -199,7 +199,7 @@ class MatrixOperator(LinearOperator):
 
 
 class FunctionOperator(LinearOperator):
-    """A function as an operator: `function(v)` maps [P] to [P], or with `batched=True` [B, P] to [B, P]."""
+    """A function as an operator: `function(v)` maps [P] to [P], or with `batched=True` [B, P] to [B, P]. P is `size`; dtype and device are the vectors'."""
 
     def __init__(
         self,

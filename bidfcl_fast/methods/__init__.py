@@ -13,6 +13,7 @@ from .crossfit import CrossFit, crossfit, folds
 
 if TYPE_CHECKING:
     from ._job import TrainingWarning
+    from ._learner import load
     from .ensemble import Ensemble
 
 _HERE = "bidfcl_fast.methods."
@@ -70,7 +71,9 @@ def create(name: str, **options: Any) -> Method:
     return made
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _LAZY:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f".{_LAZY[name]}", __name__), name)
+if not TYPE_CHECKING:  # for type checkers, a name that is not there is a mistake
+
+    def __getattr__(name: str) -> Any:
+        if name not in _LAZY:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(importlib.import_module(f".{_LAZY[name]}", __name__), name)

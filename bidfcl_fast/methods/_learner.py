@@ -281,6 +281,11 @@ def load(path: Any) -> Learner:
 
     The file decides nothing but numbers: what is made is one of the library's own methods, from tensors and plain parameters.
 
+    Parameters
+    ----------
+    path
+        A file that `save` wrote.
+
     Raises
     ------
     ValueError

@@ -35,6 +35,14 @@ class TrialLoss:
     kind
         "ppl" or "pifd" at the multipliers that spend `budgets` on this trial, solved anew at every call; "dpl", "mer" or
         "difd" at `multipliers` in money, or where there are none at those that spend `budgets` at the first call.
+    table
+        The trial, N rows.
+    units
+        Standardise its features, values and costs: those of the networks whose outputs are judged.
+    budgets
+        [K] money per user; None for "dpl", "mer" and "difd" with `multipliers`.
+    multipliers
+        [K] value per unit of money, for "dpl", "mer" and "difd".
     weight_decision, weight_error
         Of the two terms. The squared error is the mean over rows of value's and cost's, in standard deviations.
     temperature
@@ -44,7 +52,9 @@ class TrialLoss:
     min_gap
         As in `losses.pifd_loss`.
     rows
-        Of a larger trial, each call takes so many rows at random.
+        Of a larger trial, each call takes so many rows at random, by `seed`.
+    device
+        Of the outputs.
     watch
         Whether `held` says, after each call, that a price of money was outside its bounds.
     """

@@ -26,7 +26,7 @@ class CrossFit:
 
 
 def folds(treatment: Any, k: int, seed: int = 0) -> Array:
-    """int64 [N] fold of each person, 0 … k-1, at random; every treatment is spread evenly over the folds."""
+    """int64 [N] fold of each person, 0 … k-1, at random by `seed`; every treatment is spread evenly over the folds."""
     treatment = np.asarray(treatment)
     if not 2 <= k <= len(treatment):
         raise ValueError(f"folds must be 2 to the number of people, {len(treatment)}; got {k}")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
+import re
 import subprocess
 import sys
 import sysconfig
@@ -159,6 +161,32 @@ def test_without_a_compiler_numba_solves_and_the_reason_is_told(pure):
     assert backend == "numba"
     assert described["cpp"].startswith("absent")
     assert "/nonexistent" in described["cpp"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the audit is of Linux wheels")
+def test_the_wheel_needs_no_library_that_a_plain_linux_lacks(native, tmp_path):
+    pytest.importorskip("auditwheel")
+    spec = importlib.util.spec_from_file_location("dist", ROOT / "tools" / "dist.py")
+    dist = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(dist)
+    assert "libc.so.6" in dist.libraries(native)
+    made = dist.audited(native, tmp_path)
+    assert re.search(r"-manylinux_2_\d+_x86_64|-manylinux_2_\d+_aarch64", made.name)
+
+
+@pytest.mark.parametrize("kind", ["native", "pure"])
+def test_the_contract_holds_for_the_wheel_without_torch(kind, request, tmp_path):
+    """A part of the suite, against the files of the wheel; `make dist` runs all of it in an empty environment."""
+    site = unpacked(request.getfixturevalue(kind))
+    blocked = "import sys\nfor name in ('torch', 'jax', 'pyarrow', 'econml'):\n    sys.modules[name] = None\n"
+    (tmp_path / "torch_absent.py").write_text(blocked)
+    path = os.pathsep.join([str(tmp_path), str(site), sysconfig.get_path("purelib"), sysconfig.get_path("platlib")])
+    suite = ROOT / "tests" / "contract"
+    done = run(
+        sys.executable, "-S", "-m", "pytest", "-q", "-p", "torch_absent", "-p", "no:cacheprovider", "-p", "no:xdist",
+        suite / "test_mckp.py", suite / "test_errors.py", suite / "test_arrays.py", cwd=tmp_path, PYTHONPATH=path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-3000:]
 
 
 def test_native_can_be_required(sdist, tmp_path):

@@ -81,6 +81,7 @@ LAYERS = [
     {"losses"},
     {"linalg"},
     {"bilevel", "methods", "metrics", "estimates", "labelled", "ranking", "regret", "resampling", "gradients"},
+    {"adapters"},
     {"data", "tables", "scale", "scale_up"},
     {"known_truth"},
     {"demo", "evaluate", "bench"},
@@ -109,6 +110,8 @@ AT_TOP = {
         or module == "scale.torch_distributed"
     ),
     "highspy": lambda module: module == "bench.peers.highs_lp",
+    "jax": lambda module: module == "adapters.jax",
+    "pyepo": lambda module: module == "adapters.pyepo",
 }
 IN_FUNCTION = {
     **AT_TOP,

@@ -74,14 +74,6 @@ def test_links_in_documents_lead_somewhere(document):
         assert (document.parent / link).exists(), link
 
 
-@pytest.mark.parametrize("name", ["README.md", "docs/backends.md"])
-def test_python_in_documents_runs(name):
-    blocks = re.findall(r"^```python\n(.*?)^```", (ROOT / name).read_text(), re.MULTILINE | re.DOTALL)
-    assert blocks
-    done = subprocess.run([sys.executable, "-c", "\n".join(blocks)], capture_output=True, text=True, cwd=ROOT)
-    assert done.returncode == 0, done.stderr
-
-
 def test_examples_in_documents_print_what_they_say():
     found = doctest.testfile(str(ROOT / "docs" / "constraints.md"), module_relative=False, encoding="utf-8")
     assert found.attempted > 10 and found.failed == 0
