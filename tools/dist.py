@@ -114,8 +114,11 @@ def main() -> None:
         made = [sdist, native, wheel(sdist, pure, BIDFCL_PURE="1")]
         made = [Path(shutil.copy2(path, DIST)) for path in made]
         if not args.skip_tests:
+            suite = shutil.copytree(
+                tree / "tests", work / "suite" / "tests"
+            )  # away from the sources, which would be found first
             for k, path in enumerate(made):
-                proven(path, tree / "tests", work / f"environment-{k}")
+                proven(path, suite, work / f"environment-{k}")
     for path in made:
         print(f"{path.relative_to(ROOT)}  {path.stat().st_size / 1e6:.1f} MB")
 
