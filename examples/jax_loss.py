@@ -39,12 +39,14 @@ def main(steps: int = 60, n: int = 4000, rate: float = 0.3) -> tuple[float, floa
     def worth(weights: jax.Array) -> float:
         return float(bf.metrics.eom(*map(np.asarray, predict(weights, test.x)), test, BUDGET).value)
 
+    # What is worth giving is learned; what it costs is not, or a descent that bends costs could leave no plan within the budget.
+    learned = jnp.arange(2 * TREATMENTS) < TREATMENTS
     step = jax.jit(jax.grad(lambda weights, multiplier: loss(*predict(weights, train.x), multiplier)))
     before = worth(weights)
     for _ in range(steps):
         hat = map(np.asarray, predict(weights, train.x))
         multiplier = bf.metrics.eom(*hat, train, BUDGET).multiplier
-        weights = weights - rate * step(weights, jnp.float32(multiplier))
+        weights = weights - rate * learned * step(weights, jnp.float32(multiplier))
     after = worth(weights)
     print(f"value per user at {BUDGET:g} of budget: {before:.3f} with the arms' means, {after:.3f} learned")
     return before, after
