@@ -44,6 +44,7 @@ _PAGES = {
     "README.md": "index.md",
     "CONTRIBUTING.md": "contributing.md",
     "CHANGELOG.md": "changelog.md",
+    "SECURITY.md": "security.md",
     "bench/results/latest.md": "benchmarks/solver.md",
     "bench/results/losses.md": "benchmarks/losses.md",
     "bench/results/curvature.md": "benchmarks/curvature.md",
