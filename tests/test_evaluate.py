@@ -246,6 +246,9 @@ def test_claims_read_off_what_is_there():
     assert next(iter(found.values())).verdict == "holds (on 5 of 20 worlds)"
     few = [r for r in results(5.0) if r["job"]["data"]["seed"] < 2]
     assert claims.claims(Cells(few, "worlds"), Cells([], "small trial"))[0].verdict == "too few worlds to tell"
+    half = [r for r in results(5.0) if r["job"]["data"]["regime"] == "mild" or r["job"]["data"]["seed"] < 2]
+    first = claims.claims(Cells(half, "worlds"), Cells([], "small trial"))[0]
+    assert first.verdict == "too few worlds to tell", "one of two regimes does not bear out a claim about both"
     assert [c.holds for c in claims.claims(Cells(results(-1.0), "worlds"), Cells([], "small trial"))][:2] == [
         False,
         False,

@@ -82,4 +82,6 @@ def _each(text: str, found: dict[str, Paired], test: object) -> Claim:
     numbers = "; ".join(f"{regime} {differ(p)}" for regime, p in found.items()) or "not run"
     seen = [p for p in found.values() if p.n >= FEWEST]
     holds = None if not seen else all(test(p) for p in seen)  # type: ignore[operator]
+    if holds and len(seen) < len(found):
+        holds = None  # one regime can refute a claim about all; only all of them can bear it out
     return Claim(text, holds, numbers, min((p.n for p in seen), default=0))
