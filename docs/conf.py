@@ -23,7 +23,10 @@ release = version = bf.__version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
 source_suffix = {".md": "markdown"}
 exclude_patterns = ["losses/pictures.py"]
-suppress_warnings = ["toc.not_included"]  # a page may be reached by links alone
+suppress_warnings = [
+    "toc.not_included",  # a page may be reached by links alone
+    "ref.python",  # `value` alone may be a field of several results: it is then no link
+]
 html_theme = "furo"
 html_title = f"bidfcl_fast {release}"
 html_copy_source = False
