@@ -84,6 +84,7 @@ docs: build  ## the site, into build/docs; warnings are errors
 
 bench: build  ## check the answers, then time them
 	$(BIN)/python bench/run.py
+	$(BIN)/python bench/losses.py
 	$(BIN)/python bench/curvature.py
 
 clean:  ## remove all that was built, but for the packages in .venv

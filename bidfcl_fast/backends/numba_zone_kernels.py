@@ -235,6 +235,14 @@ def stairs(rows, grid, place, zones, begin, end, first_of, members, choice):
     return totals, listed[:found], zone_of[:found], odd[:unknown]
 
 
+@kernels.inner
+def stay(first_of, members, choice, user, at, zone, until):
+    """`user` stands at `at` where the zones from `zone` to `until` begin."""
+    for m in range(first_of[zone], first_of[max(zone, until)]):
+        choice[members[m], user] = at
+    return max(zone, until)
+
+
 @kernels.jit
 def stand(grid, place, zones, users, edges, first_of, members, choice, totals):
     """The same for odd users, from their exact hull edges by user; choice[members[0]] says where each begins. Which zone every edge
@@ -242,23 +250,18 @@ def stand(grid, place, zones, users, edges, first_of, members, choice, totals):
     zone_of, k = np.full(len(edges), -1, np.int32), 0
     for user in users:
         at, zone = choice[members[0], user], np.int64(0)
-        while zone < zones:
-            until, stop = np.int64(zones), at
-            if k < len(edges) and edges[k].user == user:
-                e, slope = edges[k], np.float32(edges[k].slope)
-                if slope >= grid.low:
-                    named = np.int64(place[cell_of(grid, slope)])
-                    until, stop = named & (INSIDE - 1), e.stop
-                    add_wide(totals, until, np.int64(e.value), np.int64(e.cost))
-                    if named & INSIDE:
-                        zone_of[k] = until - 1
-                    k += 1
-            for z in range(zone, until):
-                for m in range(first_of[z], first_of[z + 1]):
-                    choice[members[m], user] = at
-            zone, at = max(zone, until), stop
-        while k < len(edges) and edges[k].user == user:  # below all zones
+        while k < len(edges) and edges[k].user == user:
+            e, slope = edges[k], np.float32(edges[k].slope)
+            if slope >= grid.low:
+                named = np.int64(place[cell_of(grid, slope)])
+                until = named & (INSIDE - 1)
+                add_wide(totals, until, np.int64(e.value), np.int64(e.cost))
+                if named & INSIDE:
+                    zone_of[k] = until - 1
+                zone = stay(first_of, members, choice, user, at, zone, until)
+                at = e.stop
             k += 1
+        stay(first_of, members, choice, user, at, zone, np.int64(zones))
     return zone_of
 
 

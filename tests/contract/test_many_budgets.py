@@ -72,12 +72,20 @@ def _one_buyer(rng):
     return v, c
 
 
+def _flat_ends(rng):
+    """One user in 200 ends with several edges, flatter than all others, whose order rounding does not tell."""
+    v, c = _campaign(rng)
+    v *= 16
+    v[::200], c[::200] = [0, 5000, 9999, 14997, 19994, 24990], np.arange(6) * 200_000
+    return v, c
+
+
 def _wide(rng):
     return _campaign(rng, m=32)
 
 
 KINDS = {make.__name__.strip("_"): make for make in (
-    _campaign, _some_ties, _unordered, _all_alike, _half_alike, _whales, _sorted, _worthless, _one_buyer, _wide,
+    _campaign, _some_ties, _unordered, _all_alike, _half_alike, _whales, _sorted, _worthless, _one_buyer, _flat_ends, _wide,
 )}  # fmt: skip
 
 
