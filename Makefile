@@ -5,6 +5,8 @@ PYTHON    ?= python3
 DEMO_ARGS ?=
 EXPERIMENTS_ARGS ?=
 TEST_ARGS ?=
+FUZZ_SECONDS ?= 600
+NIGHTLY_SEED ?= $(shell date +%s)
 
 comma := ,
 VENV  := .venv
@@ -22,7 +24,8 @@ export PIP_BUILD_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo experiments test test-spark test-frameworks build check format sanitize sanitize-address sanitize-thread dist docs bench clean
+.PHONY: help demo experiments test test-spark test-frameworks build check format sanitize sanitize-address sanitize-thread fuzz nightly kills \
+    endurance dist docs bench clean
 
 help:  ## list these commands
 	@awk -F ':.*##' '/^[a-z-]+:.*##/ { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -65,10 +68,32 @@ define sanitized
 endef
 
 sanitize-address: build
-	$(call sanitized,address$(comma)undefined,asan ubsan,tests/contract tests/property)
+	$(call sanitized,address$(comma)undefined,asan ubsan,tests/contract tests/property tests/fuzz tests/reliability/test_lifetimes.py tests/reliability/test_arithmetic.py)
 
 sanitize-thread: build
-	$(call sanitized,thread,tsan,tests/contract)
+	$(call sanitized,thread,tsan,tests/contract tests/reliability/test_lifetimes.py)
+
+# Clang's own sanitizers and coverage, inside Atheris: its library is loaded first.
+fuzz: build  ## random bytes at the Python edge and at files, under sanitizers: FUZZ_SECONDS for each of three harnesses
+	$(PIP) install --quiet '.[fuzz]'
+	CXX=clang++ CMAKE_ARGS='-DBIDFCL_SANITIZE=address,undefined,fuzzer-no-link -DCMAKE_BUILD_TYPE=RelWithDebInfo' $(PIP) install \
+	    --quiet --no-deps --no-build-isolation --upgrade --target build/sanitized-fuzz .
+	set -e; for harness in edge files models; do mkdir -p build/fuzz/$$harness; \
+	    ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 PYTHONPATH=$(CURDIR)/build/sanitized-fuzz \
+	    LD_PRELOAD=$$($(BIN)/python -c 'import atheris; print(atheris.path())')/asan_with_fuzzer.so \
+	    $(BIN)/python tests/fuzz/run.py $$harness build/fuzz/$$harness tests/fuzz/corpus/$$harness \
+	    -max_total_time=$(FUZZ_SECONDS) -max_len=1000 -timeout=60 -rss_limit_mb=4096; done
+
+nightly: build  ## a million random instances: backends, threads, shards, exact optima and HiGHS against each other
+	$(BIN)/python tests/reliability/differential.py 1000000 $(NIGHTLY_SEED)
+
+kills: build  ## two hundred kills at random moments of allocate, train, evaluate and report
+	$(BIN)/python tests/reliability/kills.py 200
+
+endurance: build  ## 10⁵ solves, 10⁴ training steps, a soak of Allocator: memory, open files, latencies
+	$(BIN)/python tests/reliability/endurance.py solves 100000
+	$(BIN)/python tests/reliability/endurance.py training 10000
+	$(BIN)/python tests/reliability/endurance.py soak 1600000
 
 test-frameworks:  ## the adapters with packages that cannot be installed beside the rest, each in an environment of its own
 	$(PYTHON) -m venv build/causalml

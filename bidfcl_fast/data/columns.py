@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import gzip
-from collections.abc import Sequence
+import zlib
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO
@@ -22,6 +24,16 @@ def opened(path: Path) -> TextIO:
     return path.open(encoding="utf-8", newline="")
 
 
+@contextlib.contextmanager
+def _reading(path: Path) -> Iterator[TextIO]:
+    """The text of a file; what is wrong with it becomes a ValueError that names it."""
+    with opened(path) as file:
+        try:
+            yield file
+        except (csv.Error, EOFError, zlib.error, gzip.BadGzipFile, UnicodeDecodeError) as error:
+            raise ValueError(f"{path}: cannot be read: {error}") from error
+
+
 def located(path: Any, pattern: str) -> Path:
     """`path` itself if it is a file; in a folder the one file that matches."""
     given = Path(path)
@@ -36,10 +48,16 @@ def located(path: Any, pattern: str) -> Path:
 
 def text(path: Path, names: Sequence[str]) -> dict[str, Array]:
     """The columns of these names, as strings; refuses a file that lacks one."""
-    with opened(path) as file:
+    with _reading(path) as file:
         rows = csv.reader(file)
         at = _places(path, next(rows, []), names)
-        cells = [[row[j] for j in at] for row in rows]
+        cells = []
+        for k, row in enumerate(rows, 1):
+            if len(row) <= max(at):
+                raise ValueError(
+                    f"{path}: row {k} (the first is 1) has {len(row)} cells, and column {max(at) + 1} is wanted"
+                )
+            cells.append([row[j] for j in at])
     if not cells:
         raise ValueError(f"{path}: has no rows")
     return dict(zip(names, np.array(cells).T, strict=True))
@@ -48,7 +66,7 @@ def text(path: Path, names: Sequence[str]) -> dict[str, Array]:
 def numbers(path: Path, names: Sequence[str], rows: int | None = None, dtype: Any = np.float32) -> Array:
     """[N, len(names)] of a file of numbers; `rows` of them, else all. A million at a time, so memory is that of the result."""
     parts = []
-    with opened(path) as file:
+    with _reading(path) as file:
         at = _places(path, next(csv.reader(file), []), names)
         left = rows
         while left is None or left > 0:

@@ -1,0 +1,157 @@
+"""Random small instances, near-ties and extremes more often than life has them, every answer against every other.
+
+`python tests/reliability/differential.py COUNT [SEED]` runs so many; `make nightly` a million.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections import Counter
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import numpy as np
+from oracles import exact, highs
+from oracles.instances import Instance
+from oracles.same import FLOATS, assert_same_plan, bits
+
+import bidfcl_fast as bf
+from bidfcl_fast import _check, backends
+from bidfcl_fast.scale._facts import Facts
+from bidfcl_fast.scale._search import run as search_all
+from bidfcl_fast.scale._search import search
+from bidfcl_fast.scale._shard import ArrayShard, facts_of
+
+FAST = [name for name in bf.backends.available() if name != "reference"]
+THREADS = ("1", "2", "5")
+
+
+def numbers(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
+    """One of eight kinds; most of them collide or span many orders of magnitude."""
+    kind = rng.integers(8)
+    if kind == 0:
+        return rng.integers(-4, 12, shape) / 4.0
+    if kind == 1:  # ties broken in the last bits
+        return rng.integers(1, 5, shape) * (1 + rng.integers(-2, 3, shape) * 2.0**-52)
+    if kind == 2:
+        return 10.0 ** rng.uniform(-6, 6, shape)
+    if kind == 3:
+        return rng.integers(0, 4, shape) * 2.0 ** float(rng.integers(-1000, 960))
+    if kind == 4:
+        return rng.choice([0.0, 1.0, 1.0 + 2.0**-23, 1.0 - 2.0**-24, 3.0], shape)
+    if kind == 5:
+        return rng.normal(size=shape)
+    if kind == 6:
+        return np.cumsum(rng.integers(0, 3, shape), axis=1).astype(np.float64)
+    return rng.random(shape)
+
+
+def instance(rng: np.random.Generator) -> tuple[Instance, float]:
+    """Some users, and a budget at, near or between the steps of the plan."""
+    n, m = int(rng.integers(1, 9)), int(rng.integers(1, 7))
+    dtype = rng.choice([np.float32, np.float64])
+    with np.errstate(over="ignore"):
+        value, cost = (numbers(rng, (n, m)).astype(dtype) for _ in range(2))
+    value[~np.isfinite(value)], cost[~np.isfinite(cost)] = 1.0, 1.0
+    if rng.integers(6) == 0:  # all on one line
+        value = (cost * dtype(3)).astype(dtype)
+    if rng.integers(4) == 0:
+        value, cost = np.tile(value, (3, 1)), np.tile(cost, (3, 1))
+    mask = None
+    if rng.integers(3) == 0:
+        mask = rng.random(value.shape) < 0.7
+        mask[np.arange(len(mask)), rng.integers(0, m, len(mask))] = True
+    x = Instance(value, cost, mask)
+    population = exact.users(*x)
+    low = exact.least_spend(population)
+    high = sum((max(p.cost for p in points) for points in population), Fraction(0))
+    budget = float(low + (high - low) * Fraction(int(rng.integers(0, 9)), 8))
+    if rng.integers(3) == 0:
+        budget = float(np.nextafter(budget, rng.choice([-np.inf, np.inf])))
+    return x, budget if np.isfinite(budget) else 0.0
+
+
+def sharded(x: Instance, budget: float, cuts: list[int], backend: str, fill: bool) -> Any:
+    """The search over parts of the users, as the drivers of `scale` run it: what a part tells is all that is known of it."""
+    module = backends.resolve(backend)
+    edges = [0, *cuts, len(x.value)]
+    masks = [None if x.mask is None else x.mask[a:b] for a, b in pairwise(edges)]
+    parts = [
+        _check.instance(x.value[a:b], x.cost[a:b], mask) for (a, b), mask in zip(pairwise(edges), masks, strict=True)
+    ]
+    facts = Facts.together([facts_of(part, module, len(parts)) for part in parts])
+    shards = [
+        ArrayShard(part, module, facts.scales, first, len(parts)) for part, first in zip(parts, edges, strict=False)
+    ]
+    searches = [search(budget, fill, facts, len(parts), None)]
+    (outcome,) = search_all(searches, lambda asks: [[s.answer(k, ask) for s in shards] for k, ask in asks])
+    return outcome, np.concatenate([shard.choice(0, outcome) for shard in shards])
+
+
+def check(rng: np.random.Generator, seen: Counter[str]) -> None:
+    """One instance: backends, thread counts, parts of the users, the exact LP optimum and, now and then, HiGHS."""
+    x, budget = instance(rng)
+    options: dict[str, Any] = {"mask": x.mask, "throw": False, "fill": bool(rng.integers(2))}
+    expected = bf.solve_mckp(x.value, x.cost, budget, backend="reference", **options)
+    seen[expected.status.name] += 1
+    for backend in FAST:
+        os.environ["BIDFCL_NUM_THREADS"] = THREADS[int(rng.integers(3))]
+        assert_same_plan(bf.solve_mckp(x.value, x.cost, budget, backend=backend, **options), expected)
+        one = [budget if rng.integers(2) else budget / 2, budget]
+        several = bf.solve_mckp(x.value, x.cost, one, backend=backend, **options)
+        np.testing.assert_array_equal(several.choice[1], expected.choice)
+        cuts = sorted(int(k) for k in rng.integers(0, len(x.value) + 1, rng.integers(1, 4)))
+        outcome, choice = sharded(x, budget, cuts, backend, options["fill"])
+        assert outcome.status == expected.status
+        if outcome.status == bf.Status.SOLVED:
+            np.testing.assert_array_equal(choice, expected.choice)
+            for name in FLOATS:
+                assert bits(getattr(outcome, name)) == bits(getattr(expected, name)), f"shards: {name}"
+        start = bf.solve_mckp(x.value, x.cost, budget, backend=backend, warm_start=rng.normal() ** 2, **options)
+        assert_same_plan(start, expected)
+    if expected.status != bf.Status.SOLVED:
+        return
+    population = exact.users(*x)
+    total, spent = exact.totals(population, expected.choice)
+    assert spent <= Fraction(budget)
+    if not (exact.exact_in_units(x.value, x.mask) and exact.exact_in_units(x.cost, x.mask)):
+        return
+    unit = exact.unit(x.cost, x.mask)  # less than one of these buys nothing
+    optimum = exact.lp_optimum(population, Fraction(budget) // unit * unit)
+    assert Fraction(expected.dual_bound) >= optimum >= total
+    assert optimum - total <= exact.largest_edge(population)
+    largest = max(float(np.abs(a).max()) for a in (x.value, x.cost))
+    if rng.integers(20) == 0 and 1e-3 < largest < 1e4 and abs(budget) > 1e-3:
+        seen["HiGHS"] += 1
+        found = highs.lp_value(x.value, x.cost, budget, x.mask)
+        assert abs(found - expected.dual_bound) <= 1e-5 * max(1.0, abs(found))
+
+
+def run(count: int, seed: int = 0) -> Counter[str]:
+    """`count` instances from `seed` on; a failure names its seed."""
+    seen: Counter[str] = Counter()
+    before = os.environ.get("BIDFCL_NUM_THREADS")
+    try:
+        for k in range(seed, seed + count):
+            try:
+                check(np.random.default_rng(k), seen)
+            except Exception as error:
+                raise AssertionError(f"differential.run(1, {k}) fails: {error!r}") from error
+    finally:
+        os.environ.pop("BIDFCL_NUM_THREADS", None)
+        if before is not None:
+            os.environ["BIDFCL_NUM_THREADS"] = before
+    return seen
+
+
+if __name__ == "__main__":
+    began = time.monotonic()
+    found = run(int(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 0)
+    print(f"{sys.argv[1]} instances in {time.monotonic() - began:.0f} s: {dict(found)}")
