@@ -75,7 +75,7 @@ sanitize-thread: build
 
 # Clang's own sanitizers and coverage, inside Atheris: its library is loaded first.
 fuzz: build  ## random bytes at the Python edge and at files, under sanitizers: FUZZ_SECONDS for each of three harnesses
-	$(PIP) install --quiet '.[fuzz]'
+	$(PIP) install --quiet atheris
 	CXX=clang++ CMAKE_ARGS='-DBIDFCL_SANITIZE=address,undefined,fuzzer-no-link -DCMAKE_BUILD_TYPE=RelWithDebInfo' $(PIP) install \
 	    --quiet --no-deps --no-build-isolation --upgrade --target build/sanitized-fuzz .
 	set -e; for harness in edge files models; do mkdir -p build/fuzz/$$harness; \

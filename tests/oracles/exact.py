@@ -32,6 +32,15 @@ def users(value, cost, mask=None) -> Users:
     ]
 
 
+def whole(population: Users, budget: Fraction) -> tuple[Users, int, int, int]:
+    """Points and budget times powers of two that make them integers, which are faster than fractions; and value's and cost's power."""
+    points = [p for user in population for p in user]
+    value, cost = max(p.value.denominator for p in points), max(p.cost.denominator for p in points)
+    cost = max(cost, budget.denominator)
+    scaled = [[Point(int(p.cost * cost), int(p.value * value), p.treatment) for p in user] for user in population]  # type: ignore[arg-type]
+    return scaled, int(budget * cost), value, cost
+
+
 def totals(population: Users, choice) -> tuple[Fraction, Fraction]:
     """Exact value and spend of a plan; a closed treatment has no point and raises."""
     value = spend = Fraction(0)
@@ -51,13 +60,14 @@ def slopes(population: Users) -> set[Fraction]:
     for points in population:
         for a in points:
             steps = ((b.cost - a.cost, b.value - a.value) for b in points)
-            found.update(gain / price for price, gain in steps if price > 0 and gain > 0)
+            found.update(Fraction(gain, price) for price, gain in steps if price > 0 and gain > 0)
     return found
 
 
 def dual(population: Users, budget: Fraction, multiplier: Fraction) -> Fraction:
-    best = (max(p.value - multiplier * p.cost for p in points) for points in population)
-    return multiplier * budget + sum(best, Fraction(0))
+    top, bottom = multiplier.numerator, multiplier.denominator
+    best = (max(bottom * p.value - top * p.cost for p in points) for points in population)
+    return Fraction(top * budget + sum(best), bottom)
 
 
 def lp_optima(population: Users, budgets) -> list[Fraction]:
@@ -82,8 +92,10 @@ def multiplier_interval(population: Users, budget) -> tuple[Fraction, Fraction |
 
 def tied(points: list[Point], multiplier: Fraction) -> list[Point]:
     """The points of largest score, by rising cost."""
-    best = max(p.value - multiplier * p.cost for p in points)
-    return sorted(p for p in points if p.value - multiplier * p.cost == best)
+    top, bottom = multiplier.numerator, multiplier.denominator
+    scores = [bottom * p.value - top * p.cost for p in points]
+    best = max(scores)
+    return sorted(p for p, score in zip(points, scores, strict=True) if score == best)
 
 
 def spend_range(population: Users, multiplier: Fraction) -> tuple[Fraction, Fraction]:

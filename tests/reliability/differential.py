@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import time
@@ -31,6 +32,7 @@ from bidfcl_fast.scale._shard import ArrayShard, facts_of
 
 FAST = [name for name in bf.backends.available() if name != "reference"]
 THREADS = ("1", "2", "5")
+PLANS = 500  # as many are looked at one by one
 
 
 def numbers(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
@@ -101,37 +103,49 @@ def check(rng: np.random.Generator, seen: Counter[str]) -> None:
     options: dict[str, Any] = {"mask": x.mask, "throw": False, "fill": bool(rng.integers(2))}
     expected = bf.solve_mckp(x.value, x.cost, budget, backend="reference", **options)
     seen[expected.status.name] += 1
-    for backend in FAST:
+    several = [budget if rng.integers(2) else budget / 2, budget]
+    cuts = sorted(int(k) for k in rng.integers(0, len(x.value) + 1, rng.integers(1, 4)))
+    turn = int(rng.integers(2))
+    for k, backend in enumerate(FAST):
         os.environ["BIDFCL_NUM_THREADS"] = THREADS[int(rng.integers(3))]
         assert_same_plan(bf.solve_mckp(x.value, x.cost, budget, backend=backend, **options), expected)
-        one = [budget if rng.integers(2) else budget / 2, budget]
-        several = bf.solve_mckp(x.value, x.cost, one, backend=backend, **options)
-        np.testing.assert_array_equal(several.choice[1], expected.choice)
-        cuts = sorted(int(k) for k in rng.integers(0, len(x.value) + 1, rng.integers(1, 4)))
-        outcome, choice = sharded(x, budget, cuts, backend, options["fill"])
-        assert outcome.status == expected.status
-        if outcome.status == bf.Status.SOLVED:
-            np.testing.assert_array_equal(choice, expected.choice)
-            for name in FLOATS:
-                assert bits(getattr(outcome, name)) == bits(getattr(expected, name)), f"shards: {name}"
-        start = bf.solve_mckp(x.value, x.cost, budget, backend=backend, warm_start=rng.normal() ** 2, **options)
-        assert_same_plan(start, expected)
-    if expected.status != bf.Status.SOLVED:
-        return
-    population = exact.users(*x)
-    total, spent = exact.totals(population, expected.choice)
-    assert spent <= Fraction(budget)
+        if k % 2 == turn:  # each backend its half of the instances
+            together = bf.solve_mckp(x.value, x.cost, several, backend=backend, **options)
+            np.testing.assert_array_equal(together.choice[1], expected.choice)
+            warm = bf.solve_mckp(x.value, x.cost, budget, backend=backend, warm_start=rng.normal() ** 2, **options)
+            assert_same_plan(warm, expected)
+        else:
+            outcome, choice = sharded(x, budget, cuts, backend, options["fill"])
+            assert outcome.status == expected.status
+            if outcome.status == bf.Status.SOLVED:
+                np.testing.assert_array_equal(choice, expected.choice)
+                for name in FLOATS:
+                    assert bits(getattr(outcome, name)) == bits(getattr(expected, name)), f"shards: {name}"
+    if expected.status == bf.Status.SOLVED:
+        certified(x, budget, expected, seen)
+        largest = max(float(np.abs(a).max()) for a in (x.value, x.cost))
+        if rng.integers(20) == 0 and 1e-3 < largest < 1e4 and abs(budget) > 1e-3:
+            seen["HiGHS"] += 1
+            found = highs.lp_value(x.value, x.cost, budget, x.mask)
+            assert abs(found - expected.dual_bound) <= 1e-5 * max(1.0, abs(found))
+
+
+def certified(x: Instance, budget: float, plan: Any, seen: Counter[str]) -> None:
+    """The plan is within the budget, and its bound no less than every plan's value and that of the LP."""
+    population, money, value, cost = exact.whole(exact.users(*x), Fraction(budget))
+    total, spent = exact.totals(population, plan.choice)
+    bound = Fraction(plan.dual_bound) * value
+    assert spent <= money
+    if math.prod(map(len, population)) <= PLANS:
+        seen["every plan"] += 1
+        assert total <= exact.integer_optimum(population, money) <= bound
     if not (exact.exact_in_units(x.value, x.mask) and exact.exact_in_units(x.cost, x.mask)):
         return
-    unit = exact.unit(x.cost, x.mask)  # less than one of these buys nothing
-    optimum = exact.lp_optimum(population, Fraction(budget) // unit * unit)
-    assert Fraction(expected.dual_bound) >= optimum >= total
+    seen["exact"] += 1
+    unit = exact.unit(x.cost, x.mask) * cost  # a fraction of one buys nothing: all costs are whole
+    optimum = exact.lp_optimum(population, money // unit * unit)
+    assert bound >= optimum >= total
     assert optimum - total <= exact.largest_edge(population)
-    largest = max(float(np.abs(a).max()) for a in (x.value, x.cost))
-    if rng.integers(20) == 0 and 1e-3 < largest < 1e4 and abs(budget) > 1e-3:
-        seen["HiGHS"] += 1
-        found = highs.lp_value(x.value, x.cost, budget, x.mask)
-        assert abs(found - expected.dual_bound) <= 1e-5 * max(1.0, abs(found))
 
 
 def run(count: int, seed: int = 0) -> Counter[str]:

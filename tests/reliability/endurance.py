@@ -65,7 +65,7 @@ def solves(count: int) -> dict[str, Any]:
 
 
 def training(steps: int) -> dict[str, Any]:
-    """Epochs of a method on decision losses, so many steps in all, in two fits of equal length."""
+    """Steps of a method on decision losses, half of them on its plain loss, in two fits of equal length."""
     from bidfcl_fast import methods
     from bidfcl_fast.data import Table
 
@@ -74,11 +74,11 @@ def training(steps: int) -> dict[str, Any]:
     table = Table(rng.normal(size=(640, 4)), t, rng.random(640) + t, 1.0 * t)
     uses = []
     for _ in range(2):
-        method = methods.create("dfcl-ppl", epochs=max(1, steps // 20), batch=64, hidden=(8,), patience=None)
+        method = methods.create("dfcl-ppl", epochs=max(1, steps // 40), steps=steps // 4, batch=64, hidden=(8,))
         method.fit(rct=table, budget=0.5, progress=False)
         del method
         uses.append(Use.now())
-    return {"steps": 2 * 10 * max(1, steps // 20), "before": asdict(uses[0]), "after": asdict(uses[1])}
+    return {"steps": 2 * (10 * max(1, steps // 40) + steps // 4), "before": asdict(uses[0]), "after": asdict(uses[1])}
 
 
 def soak(requests: int, clients: int = 16) -> dict[str, Any]:

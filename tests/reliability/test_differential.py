@@ -16,3 +16,9 @@ def test_everything_agrees_with_everything(part):
     seen = differential.run(COUNT // PARTS, 1_000_000 * (part + 1))
     assert seen["SOLVED"] > COUNT // PARTS // 2
     assert seen["INFEASIBLE_BUDGET"] > 0
+
+
+@pytest.mark.parametrize("seed", [5_000_420])
+def test_what_once_disagreed(seed):
+    """5,000,420: a budget of 5e-324, less than the unit of money; the bound is that of no money at all."""
+    differential.run(1, seed)

@@ -101,10 +101,10 @@ def test_a_folder_that_cannot_be_written(source, tmp_path):
 
 def test_half_a_parquet_file(source, tmp_path):
     content = source.read_bytes()
-    for length in (0, 3, 4, 100, len(content) // 2, len(content) - 1):
+    for length in (0, 100, len(content) // 2, len(content) - 1):
         source.write_bytes(content[:length])
         assert "cannot be read as parquet" in fails(source, tmp_path / "out.csv")
-    for at in range(1000, len(content) - 2000, len(content) // 7):
+    for at in range(1000, len(content) - 2000, len(content) // 4):
         source.write_bytes(content[:at] + b"\xff" * 200 + content[at + 200 :])
         status, said = allocate(source, tmp_path / "out.csv")
         assert status in (0, 1) and said.count("\n") == status  # a flipped number is a number
@@ -168,5 +168,5 @@ def test_what_another_is_writing_stays(tmp_path):
 def test_a_few_kills():
     """`make kills` kills two hundred times, over allocate, train, evaluate and report."""
     pytest.importorskip("torch")
-    seen = kills.run(4, 1, ("allocate", "train"))
-    assert sum(seen.values()) >= 4
+    seen = kills.run(2, 1, ("allocate", "train"))
+    assert sum(n for what, n in seen.items() if "went on" in what) == 2
