@@ -7,28 +7,56 @@ derivative and y = outputs − slope/(2·w).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ..linalg import LinearOperator, MLPCurvature, SamplePreconditioner
+from ..linalg import _vectors as vectors
 
 # From _MANY rows on a sample of _SAMPLE is a preconditioner that pays from nothing. Below, the steps that a sketch saves
 # take as long as it does (docs/decisions/0008-curvature.md). Nor does it pay where few steps are allowed.
 _MANY, _SAMPLE, _FEW_STEPS = 4096, 512, 20
 
 
-def fused_curvature(module: nn.Module, inputs: Any, loss: Callable[[Tensor], Tensor], kind: str) -> MLPCurvature | None:
-    """`MLPCurvature` of `loss(module(inputs))`, or None where module, device or loss are none of its kind."""
+class Linearised:
+    """A loss of a network's outputs, taken apart at the outputs of now: one pass serves curvature, gradient and bridge.
+
+    Attributes
+    ----------
+    outputs
+        As given; with the network's graph, if they came with it.
+    leaf
+        The same numbers without it.
+    value
+        The loss.
+    slope
+        ∂loss/∂outputs, with the graph to `leaf` and to whatever else the loss depends on (a bridge).
+    """
+
+    def __init__(self, outputs: Tensor, loss: Callable[[Tensor], Tensor]) -> None:
+        with torch.enable_grad():
+            self.outputs, self.leaf = outputs, outputs.detach().requires_grad_()
+            self.value = vectors.scalar("lower_loss", loss(self.leaf))
+            (self.slope,) = vectors.gradients(self.value, [self.leaf], graph=True)
+
+    def gradients(self, parameters: Sequence[Tensor]) -> list[Tensor]:
+        """Of the loss, in the network's parameters."""
+        if not self.outputs.requires_grad:
+            return [torch.zeros_like(p) for p in parameters]
+        found = torch.autograd.grad(self.outputs, parameters, self.slope.detach(), allow_unused=True)
+        return [torch.zeros_like(p) if g is None else g for g, p in zip(found, parameters, strict=True)]
+
+
+def fused_curvature(module: nn.Module, inputs: Any, now: Linearised, kind: str) -> MLPCurvature | None:
+    """`MLPCurvature` of the loss of `now` at `module(inputs)`, or None where module, device or loss are none of its kind."""
     if kind not in ("gauss_newton", "hessian"):
         return None
     try:
         with torch.enable_grad():
-            outputs = module(inputs)
-            leaf = outputs.detach().requires_grad_()
-            (slope,) = torch.autograd.grad(loss(leaf), leaf, create_graph=True)
+            leaf, slope = now.leaf, now.slope
             if not slope.requires_grad:
                 return None
             bend = _along(slope, leaf, torch.ones_like(leaf))

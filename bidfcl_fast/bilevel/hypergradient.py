@@ -16,11 +16,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd import forward_ad
 from torch.func import functional_call
 
 from ..linalg import CGResult, GaussNewtonOperator, HessianOperator, LinearOperator, conjugate_gradient
 from ..linalg import _vectors as vectors
-from .fused import fused_curvature, own_preconditioner
+from .fused import Linearised, fused_curvature, own_preconditioner
 
 OutputLoss = Callable[[Tensor], Tensor]
 UpperLoss = Callable[[nn.Module], Tensor]
@@ -112,7 +113,9 @@ class Lower:
         return functional_call(self.module, dict(zip(self.names, theta, strict=True)), (self.inputs,))
 
     def value(self, outputs: Tensor, theta: Sequence[Tensor]) -> Tensor:
-        fit = vectors.scalar("lower_loss", self.loss(outputs))
+        return self.value_of(vectors.scalar("lower_loss", self.loss(outputs)), theta)
+
+    def value_of(self, fit: Tensor, theta: Sequence[Tensor]) -> Tensor:
         if not self.ridge:
             return fit
         return fit + self.ridge / 2 * sum(t.square().sum() for t in theta)
@@ -124,22 +127,26 @@ class Lower:
             value = self.value(self.outputs(leaves), leaves)
             return float(value.detach()), self.average(vectors.flatten(vectors.gradients(value, leaves)))
 
-    def pull(self, theta: Sequence[Tensor], v: Tensor) -> Tensor:
-        """[Q]: ∇_φ⟨v, ∇_θ ℓ⟩."""
-        tangents = dict(zip(self.names, vectors.unflatten(v, self.parameters), strict=True))
-        at = dict(zip(self.names, (t.detach() for t in theta), strict=True))
+    def gradient_now(self, now: Linearised) -> tuple[float, Tensor]:
+        """The same at the target's parameters of now, by the graph that is there."""
+        theta = [t.detach() for t in self.parameters]
+        slopes = now.gradients(self.parameters)
+        if self.ridge:
+            slopes = [g + self.ridge * t for g, t in zip(slopes, theta, strict=True)]
+        return float(self.value_of(now.value.detach(), theta)), self.average(vectors.flatten(slopes))
 
-        def run(p: dict[str, Tensor]) -> Tensor:
-            return functional_call(self.module, p, (self.inputs,))
-
-        with torch.no_grad():
-            outputs, pushed = torch.func.jvp(run, (at,), (tangents,))[:2]
+    def pull(self, theta: Sequence[Tensor], v: Tensor, now: Linearised | None = None) -> Tensor:
+        """[Q]: ∇_φ⟨v, ∇_θ ℓ⟩; `now`, where `theta` are the target's parameters of now."""
+        tangents = vectors.unflatten(v, self.parameters)
+        with torch.no_grad(), forward_ad.dual_level():
+            along = [forward_ad.make_dual(t.detach(), d) for t, d in zip(theta, tangents, strict=True)]
+            outputs, pushed = forward_ad.unpack_dual(self.outputs(along))
+        if pushed is None:  # outputs that do not depend on the parameters
+            pushed = torch.zeros_like(outputs)
+        now = now or Linearised(outputs, self.loss)
         with torch.enable_grad():
-            leaf = outputs.detach().requires_grad_()
-            value = vectors.scalar("lower_loss", self.loss(leaf))
-            (slope,) = vectors.gradients(value, [leaf], graph=True)
-            pulled = vectors.gradients((slope * pushed.detach()).sum(), self.bridge)
-            return self.average(vectors.flatten(pulled).detach())
+            pulled = vectors.gradients((now.slope * pushed.detach()).sum(), self.bridge)
+        return self.average(vectors.flatten(pulled).detach())
 
     def stationarity(self, value: float, gradient: Tensor, curvature: LinearOperator) -> float:
         """The share of the lower loss that the best step along the gradient takes off: ½(gᵀg)²/(gᵀHg) / ℓ."""
@@ -215,7 +222,9 @@ def implicit_hypergradient(
     theta = lower.parameters
     if isinstance(preconditioner, str) and preconditioner != "auto":
         raise ValueError(f"preconditioner must be 'auto', a function or None, got {preconditioner!r}")
-    fused = fused_curvature(target, inputs, lower_loss, curvature) if isinstance(curvature, str) else None
+    with torch.enable_grad():
+        now = Linearised(target(inputs), lower_loss)
+    fused = fused_curvature(target, inputs, now, curvature) if isinstance(curvature, str) else None
     operator = curvature_of(lower, curvature) if fused is None else fused
     if isinstance(preconditioner, str):
         shift = lower.ridge + vectors.number("damping", damping)
@@ -228,9 +237,9 @@ def implicit_hypergradient(
     solve = conjugate_gradient(
         operator, slope, x0=x0, rtol=rtol, max_steps=max_steps, damping=damping, preconditioner=preconditioner
     )
-    far = lower.stationarity(*lower.gradient(theta), operator) if stationarity else float("nan")
+    far = lower.stationarity(*lower.gradient_now(now), operator) if stationarity else float("nan")
     return Hypergradient(
-        gradient=-lower.pull(theta, solve.x),
+        gradient=-lower.pull(theta, solve.x, now),
         upper=float(upper.detach()),
         stationarity=far,
         solve=solve,

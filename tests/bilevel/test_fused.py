@@ -6,7 +6,7 @@ torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 
 from bidfcl_fast.bilevel import implicit_hypergradient  # noqa: E402
-from bidfcl_fast.bilevel.fused import fused_curvature, own_preconditioner  # noqa: E402
+from bidfcl_fast.bilevel.fused import Linearised, fused_curvature, own_preconditioner  # noqa: E402
 from bidfcl_fast.linalg import (  # noqa: E402
     GaussNewtonOperator,
     HessianOperator,
@@ -22,6 +22,10 @@ def net(*sizes, activation=nn.Tanh):
     for i, o in zip(sizes[:-1], sizes[1:], strict=True):
         parts += [nn.Linear(i, o), activation()]
     return nn.Sequential(*parts[:-1]).double()
+
+
+def fused(module, x, loss, kind):
+    return fused_curvature(module, x, Linearised(module(x), loss), kind)
 
 
 X = torch.randn(40, 3, generator=torch.Generator().manual_seed(1)).double()
@@ -45,9 +49,9 @@ OTHERS = {
 
 @pytest.mark.parametrize("kind", ["gauss_newton", "hessian"])
 @pytest.mark.parametrize("name", CELLS)
-def test_a_sum_over_cells_has_the_fused_curvature(name, kind):
+def test_a_sum_over_cells_has_the_fused(name, kind):
     module, loss = net(3, 5, 2), CELLS[name]
-    found = fused_curvature(module, X, loss, kind)
+    found = fused(module, X, loss, kind)
     if found is None:
         pytest.skip("no fast backend here")
     general = (
@@ -60,7 +64,7 @@ def test_a_sum_over_cells_has_the_fused_curvature(name, kind):
 
 @pytest.mark.parametrize("name", OTHERS)
 def test_what_is_no_sum_over_cells_has_none(name):
-    assert fused_curvature(net(3, 5, 2), X, OTHERS[name], "hessian") is None
+    assert fused(net(3, 5, 2), X, OTHERS[name], "hessian") is None
 
 
 def test_modules_that_are_none_of_its_kind_have_none():
@@ -72,7 +76,7 @@ def test_modules_that_are_none_of_its_kind_have_none():
         def forward(self, x):
             return self.inner(x)
 
-    assert fused_curvature(Wrapped(), X, CELLS["mean"], "gauss_newton") is None
+    assert fused(Wrapped(), X, CELLS["mean"], "gauss_newton") is None
 
 
 def upper_loss(target):
@@ -108,13 +112,22 @@ def test_a_preconditioner_is_built_where_it_pays():
     few, many = torch.randn(512, 12), torch.randn(4096, 12)
 
     def built(x, damping=0.1, steps=50):
-        found = fused_curvature(module, x, lambda out: out.square().mean(), "gauss_newton")
+        found = fused(module, x, lambda out: out.square().mean(), "gauss_newton")
         return None if found is None else own_preconditioner(found, damping, steps)
 
-    if fused_curvature(module, few, lambda out: out.square().mean(), "gauss_newton") is None:
+    if fused(module, few, lambda out: out.square().mean(), "gauss_newton") is None:
         pytest.skip("no fast backend here")
     assert isinstance(built(many), SamplePreconditioner)
     assert built(few) is None and built(many, steps=10) is None and built(many, damping=0.0) is None
+
+
+def test_a_loss_taken_apart_has_the_gradient_of_the_whole():
+    module, loss = net(3, 5, 2), CELLS["weights and a mask"]
+    want = torch.autograd.grad(loss(module(X)), list(module.parameters()))
+    now = Linearised(module(X), loss)
+    torch.testing.assert_close(now.value, loss(module(X)))
+    torch.testing.assert_close(now.gradients(list(module.parameters())), list(want))
+    assert all((g == 0).all() for g in Linearised(module(X).detach(), loss).gradients(list(module.parameters())))
 
 
 def test_misuse_is_named():
