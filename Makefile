@@ -6,6 +6,7 @@ DEMO_ARGS ?=
 EXPERIMENTS_ARGS ?=
 TEST_ARGS ?=
 FUZZ_SECONDS ?= 600
+HASHES ?=
 NIGHTLY_SEED ?= $(shell date +%s)
 
 comma := ,
@@ -25,7 +26,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .PHONY: help demo experiments test test-spark test-frameworks build check format sanitize sanitize-address sanitize-thread fuzz nightly kills \
-    endurance dist docs bench clean
+    endurance dist docs lock audit bench clean
 
 help:  ## list these commands
 	@awk -F ':.*##' '/^[a-z-]+:.*##/ { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -107,6 +108,14 @@ dist: build  ## source distribution and wheels into dist/, audited, each tested 
 docs: build  ## the site, into build/docs; warnings are errors
 	$(BIN)/python -m sphinx -q -W --keep-going -j auto -b html docs build/docs
 
+lock: build  ## requirements.lock: the hashes of all that `make build HASHES=1` installs, for the pins of constraints.txt
+	$(PIP) install --quiet uv
+	$(BIN)/python tools/lock.py
+
+audit: build  ## known faults of the locked packages, where the index tells them
+	$(PIP) install --quiet pip-audit
+	$(BIN)/pip-audit --disable-pip --require-hashes --requirement requirements.lock
+
 bench: build  ## check the answers, then time them
 	$(BIN)/python bench/run.py
 	$(BIN)/python bench/losses.py
@@ -121,7 +130,9 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 # Without build isolation, so that CMake finds its last build again and compiles only what changed.
+# HASHES=1: nothing that requirements.lock does not know by its hash.
 $(STAMP): pyproject.toml setup.py constraints.txt $(NATIVE) | $(BIN)/python
+	$(if $(HASHES),$(PIP) install --quiet --no-deps --require-hashes --requirement requirements.lock)
 	$(PIP) install --quiet setuptools pybind11 cmake ninja
 	$(PIP) install --quiet --no-build-isolation --editable '.[all,dev]'
 	touch $@

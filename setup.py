@@ -71,6 +71,8 @@ def cmake(build, prefix):
         *shlex.split(os.environ.get("CMAKE_ARGS", "")),
     )  # fmt: skip
     run(tool("cmake"), "--build", str(build))
+    # A process that has the old one loaded keeps it; written over, it would crash.
+    (prefix / "bidfcl_fast" / f"_C{sysconfig.get_config_var('EXT_SUFFIX')}").unlink(missing_ok=True)
     run(tool("cmake"), "--install", str(build), "--prefix", str(prefix), "--strip")
 
 

@@ -1,0 +1,74 @@
+"""requirements.lock: the hashes of all that `make build` installs, so that nothing runs that has changed under its name.
+
+`make lock` writes it anew from pyproject.toml and constraints.txt, for the Python versions and the platform of CI. A build of
+torch that the package index does not have but `find-links` offers (the one without CUDA) is allowed too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+LOCK = ROOT / "requirements.lock"
+LEAST = "3.11.5"
+WHERE = f"sys_platform == 'linux' and platform_machine == 'x86_64' and python_full_version >= '{LEAST}' and python_version < '3.14'"
+CUDA = re.compile(
+    r"nvidia-|cuda-|triton=="
+)  # what torch from the index needs beside, and the build without CUDA does not
+HEAD = """\
+# Written by `make lock`: every file that may stand behind a pin of constraints.txt, for CPython 3.11 to 3.13 on Linux, x86-64.
+# `make build HASHES=1` installs nothing else. Libraries of CUDA are left out: CI's torch has none.
+"""
+
+
+def resolved() -> str:
+    """What uv finds for the extras that `make build` installs."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+        project = re.sub(r"^requires-python = .*$", f'requires-python = ">={LEAST}"', project, flags=re.MULTILINE)
+        (folder / "pyproject.toml").write_text(f'{project}\n[tool.uv]\nenvironments = ["{WHERE}"]\n', encoding="utf-8")
+        shutil.copy(ROOT / "constraints.txt", folder)
+        command = [
+            Path(sys.executable).with_name("uv"), "pip", "compile", "pyproject.toml", "--quiet", "--universal",
+            "--extra", "all", "--extra", "dev", "--constraint", "constraints.txt", "--python-version", LEAST,
+            "--no-python-downloads", "--generate-hashes", "--no-header", "--no-annotate", "--output-file", "out",
+        ]  # fmt: skip
+        subprocess.run(command, cwd=folder, check=True)
+        return (folder / "out").read_text(encoding="utf-8")
+
+
+def offered() -> dict[str, list[str]]:
+    """`name==version` of the wheels in pip's `find-links` folders, local versions aside, and their hashes."""
+    told = subprocess.run([sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=True)
+    found: dict[str, list[str]] = {}
+    for places in re.findall(r"find-links='(.*)'$", told.stdout, re.MULTILINE):
+        for wheel in (wheel for place in places.split() for wheel in sorted(Path(place).glob("*+*.whl"))):
+            name, version = wheel.name.split("-")[:2]
+            digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+            known = found.setdefault(f"{name.lower().replace('_', '-')}=={version.partition('+')[0]}", [])
+            known += [digest] if digest not in known else []
+    return found
+
+
+def main() -> None:
+    more = offered()
+    lines: list[str] = []
+    for part in re.findall(r"^\S.*(?:\n .*)*", resolved(), re.MULTILINE):
+        pin, *hashes = re.findall(
+            r"^[\w.-]+==[^ ]+|sha256:\w+", part
+        )  # without the marker: it says where all of it holds
+        if not CUDA.match(pin):
+            hashes += [f"sha256:{digest}" for digest in more.get(pin, ())]
+            lines.append(" \\\n    --hash=".join([pin, *sorted(hashes)]))
+    LOCK.write_text(HEAD + "\n".join(lines) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
