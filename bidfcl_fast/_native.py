@@ -162,14 +162,14 @@ def edges_between(problems: Problems, scales: Scales, low: float, high: float, t
 
 
 def frontier(problems: Problems, threads: int) -> FrontierResult:
-    """The breakpoints of problem 0's frontier, copied out of C++."""
+    """The breakpoints of problem 0's frontier."""
     c, call = module(), _Call(problems)
     handle = c.frontier_new(call.problems, threads)
     try:
-        status, count, *addresses = c.frontier_arrays(handle)
-        arrays = [np.empty(count) for _ in addresses]
-        for array, address in zip(arrays, addresses, strict=True):
-            ctypes.memmove(array.ctypes.data, address, array.nbytes)
+        status, count = c.frontier_found(handle)
+        arrays = [np.empty(count) for _ in range(3)]
+        if count:
+            c.frontier_write(handle, threads, *(array.ctypes.data for array in arrays))
     finally:
         c.frontier_free(handle)
     return FrontierResult(Status(status), *arrays)

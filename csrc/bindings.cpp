@@ -226,10 +226,14 @@ PYBIND11_MODULE(_C, m) {
     const Outside interpreter;
     return reinterpret_cast<Address>(bidfcl::frontier_new(problems, threads));
   });
-  m.def("frontier_arrays", [](Address handle) {
-    const bidfcl::FrontierArrays a = bidfcl::frontier_arrays(pointer<void>(handle));
-    return py::make_tuple(a.status, a.count, reinterpret_cast<Address>(a.budget), reinterpret_cast<Address>(a.value),
-                          reinterpret_cast<Address>(a.multiplier));
+  m.def("frontier_found", [](Address handle) {
+    const bidfcl::FrontierFound found = bidfcl::frontier_found(pointer<void>(handle));
+    return py::make_tuple(found.status, found.count);
+  });
+  m.def("frontier_write", [](Address handle, int threads, Address budget, Address value, Address multiplier) {
+    const Outside interpreter;
+    bidfcl::frontier_write(pointer<void>(handle), threads,
+                           {pointer<double>(budget), pointer<double>(value), pointer<double>(multiplier)});
   });
   m.def("frontier_free", [](Address handle) { bidfcl::frontier_free(pointer<void>(handle)); });
 

@@ -140,16 +140,19 @@ struct CoreFound {
 // entries, the rest stays at the base.
 CoreFound solve_core(const CoreOptions& options, const CoreLimits& limits, std::int64_t* taken);
 
-// The breakpoints of problem 0's LP frontier. The arrays belong to the handle.
-struct FrontierArrays {
+// The breakpoints of problem 0's LP frontier: how many there are, then the numbers, into arrays of the caller's.
+struct FrontierFound {
   int status;
   std::int64_t count;
-  const double* budget;
-  const double* value;
-  const double* multiplier;
+};
+struct FrontierArrays {
+  double* budget;
+  double* value;
+  double* multiplier;
 };
 void* frontier_new(const Problems& problems, int threads);
-FrontierArrays frontier_arrays(const void* handle);
+FrontierFound frontier_found(const void* handle);
+void frontier_write(const void* handle, int threads, const FrontierArrays& arrays);
 void frontier_free(void* handle);
 
 // --- curvature

@@ -85,6 +85,29 @@ def test_multiplier_at_is_the_solvers(named, backend):
     np.testing.assert_array_equal(frontier.multiplier_at(middles), frontier.multiplier[:-1][wide][:20])
 
 
+def _many_edges(kind):
+    rng = np.random.default_rng(4)
+    value, cost = (np.cumsum(rng.exponential(1, (2000, 6)), axis=1) for _ in range(2))
+    if kind == "all alike":
+        value, cost = (np.tile(x[:1], (2000, 1)) for x in (value, cost))
+    elif kind == "close":  # thousands of slopes that no float64 tells apart, few of them equal
+        cost = rng.integers(2**29, 2**30, (2000, 2)) * 2.0 ** rng.integers(0, 2, (2000, 2)) + 0.0
+        value = cost + rng.integers(0, 2, cost.shape) * 2.0**-22
+        cost[:, 0] = value[:, 0] = 0
+    elif kind == "wide":
+        value, cost = value * 10.0 ** rng.integers(-12, 12, (2000, 1)), cost * 10.0 ** rng.integers(-12, 12, (2000, 1))
+    return value, cost
+
+
+@pytest.mark.parametrize("kind", ["ordinary", "all alike", "close", "wide"])
+def test_thousands_of_edges(kind, fast, dtype):
+    value, cost = (x.astype(dtype) for x in _many_edges(kind))
+    made = bf.budget_frontier(value, cost, backend=fast)
+    right = bf.budget_frontier(value, cost, backend="reference")
+    for name in ("budget", "value", "multiplier"):
+        np.testing.assert_array_equal(getattr(made, name), getattr(right, name))
+
+
 def test_against_exact_lp(backend, dtype):
     x = head(instance("campaign", dtype), 10)
     population = exact.users(x.value, x.cost)

@@ -1,11 +1,6 @@
 #include "edges.h"
 
 #include <algorithm>
-#include <cstdlib>
-
-#include "../machine/for_rows.h"
-#include "../machine/lender.h"
-#include "lister.h"
 
 namespace bidfcl {
 namespace {
@@ -34,23 +29,15 @@ EdgeList list_edges(const InstanceView<T>& instance, const FixedPoint& value_sca
   const WalkJob<T> job = walk_job(instance, value_scale, cost_scale, bracket);
   std::vector<std::vector<Edge>> parts(static_cast<std::size_t>((instance.users + kChunk - 1) / kChunk));
   std::vector<EdgeList> sums(parts.size());
-  Lender<Lister> listers;
-  for_chunks(instance.users, kChunk, threads, [&](std::int64_t k, std::int64_t begin, std::int64_t end) {
-    Lender<Lister>::Loan lister(listers);
-    lister->prepare(instance.items);
-    std::vector<Open> users;
-    users.reserve(static_cast<std::size_t>(end - begin));
-    for (std::int64_t i = begin; i < end; ++i) users.push_back({static_cast<std::int32_t>(i), -1});
-    EdgeList& sum = sums[static_cast<std::size_t>(k)];
-    const auto see = [&](const Open* some, std::int64_t count, const WalkRun& run, std::int64_t n) {
-      auto& part = parts[static_cast<std::size_t>(k)];
-      part.insert(part.end(), run.edges, run.edges + n);
-      sum.before.add(run.before);
-      sum.closed_user |= run.closed_user;
-      if (choice != nullptr) std::copy(run.at, run.at + count, choice + some->user);
-    };
-    lister->walk(job, users.data(), end - begin, see);
-  });
+  walk_everybody(job, kChunk, threads,
+                 [&](std::int64_t k, const Open* some, std::int64_t count, const WalkRun& run, std::int64_t n) {
+                   EdgeList& sum = sums[static_cast<std::size_t>(k)];
+                   auto& part = parts[static_cast<std::size_t>(k)];
+                   part.insert(part.end(), run.edges, run.edges + n);
+                   sum.before.add(run.before);
+                   sum.closed_user |= run.closed_user;
+                   if (choice != nullptr) std::copy(run.at, run.at + count, choice + some->user);
+                 });
   EdgeList out;
   for (const EdgeList& sum : sums) {
     out.before.add(sum.before);

@@ -6,7 +6,10 @@
 
 #include "../../core/hull.h"
 #include "../../core/search.h"
+#include "../machine/for_rows.h"
+#include "../machine/lender.h"
 #include "kernels.h"
+#include "lister.h"
 
 namespace bidfcl {
 
@@ -24,6 +27,23 @@ WalkJob<T> walk_job(const InstanceView<T>& instance, const FixedPoint& value_sca
           std::ldexp(bracket.low * (1 - kSlack), to_fixed),
           std::ldexp(bracket.high * (1 + kSlack), to_fixed),
           false};
+}
+
+// Walks every user, `chunk` of them a thread at a time, and shows each run: see(chunk, users, count, run, edges).
+template <class T, class See>
+void walk_everybody(const WalkJob<T>& job, std::int64_t chunk, int threads, const See& see) {
+  Lender<Lister> listers;
+  for_chunks(job.instance.users, chunk, threads, [&](std::int64_t k, std::int64_t begin, std::int64_t end) {
+    Lender<Lister>::Loan lister(listers);
+    lister->prepare(job.instance.items);
+    std::vector<Open> users;
+    users.reserve(static_cast<std::size_t>(end - begin));
+    for (std::int64_t i = begin; i < end; ++i) users.push_back({static_cast<std::int32_t>(i), -1});
+    lister->walk(job, users.data(), end - begin,
+                 [&](const Open* some, std::int64_t count, const WalkRun& run, std::int64_t edges) {
+                   see(k, some, count, run, edges);
+                 });
+  });
 }
 
 // Hull edges, each user's in order of position, and where the users stand before them.

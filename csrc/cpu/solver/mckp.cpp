@@ -9,6 +9,7 @@
 #include "../../status.h"
 #include "../machine/for_rows.h"
 #include "problems.h"
+#include "small.h"
 #include "solver.h"
 #include "zones.h"
 
@@ -19,6 +20,14 @@ namespace {
 constexpr std::size_t kTogether = 32;
 // And whose zones are.
 constexpr std::int64_t kInZones = 128;
+// Problems in a row that a thread takes at a time: the first has no neighbour to ask.
+constexpr std::int64_t kInARow = 64;
+
+// One thread's, for problems in a row.
+struct RowMemory {
+  PassMemory pass;
+  SmallProblems small;
+};
 
 void write(const Solution& s, std::int64_t b, std::int64_t users, std::int32_t* choice, const Plans& out) {
   if (s.status != kSolved) std::fill(choice, choice + users, -1);
@@ -79,6 +88,15 @@ void solve_budgets(const Problems& p, const MckpOptions& options, const Plans& o
   }
 }
 
+inline bool beside_others(SmallProblems& small, const InstanceView<float>& instance, double budget, bool fill,
+                          std::int32_t* choice, Solution& out) {
+  return small.solve(instance, budget, fill, choice, out);
+}
+
+inline bool beside_others(SmallProblems&, const InstanceView<double>&, double, bool, std::int32_t*, Solution&) {
+  return false;
+}
+
 template <class T>
 void solve(const Problems& p, MckpOptions options, const Plans& out) {
   const std::int64_t rows = most_users(p);
@@ -87,18 +105,26 @@ void solve(const Problems& p, MckpOptions options, const Plans& out) {
   if (p.count > 1 && is_one_instance(p)) return solve_budgets<T>(p, options, out);
 
   const bool wide = p.count > 1 && (rows <= 65536 || p.count >= 8 * options.threads);
-  Lender<PassMemory> memories;
+  Lender<RowMemory> memories;
   // The same for any number of threads, because a problem's first guess is its neighbour's answer.
-  const std::int64_t grain = std::max<std::int64_t>(1, std::min<std::int64_t>(16, p.count / 32));
+  const std::int64_t grain = std::max<std::int64_t>(1, std::min(kInARow, p.count / 32));
   for_chunks(p.count, grain, wide ? options.threads : 1, [&](std::int64_t, std::int64_t begin, std::int64_t end) {
-    Lender<PassMemory>::Loan memory(memories);
-    memory->near = std::nan("");
-    memory->daring = true;
+    Lender<RowMemory>::Loan memory(memories);
+    memory->pass.near = std::nan("");
+    memory->pass.daring = true;
+    memory->small.forget();
     for (std::int64_t b = begin; b < end; ++b) {
       const InstanceView<T> instance = instance_of<T>(p, b);
       std::int32_t* choice = out.choice + b * out.choice_stride + p.start[b];
-      Solver<T> solver(instance, p.budget[b], options.fill, wide ? 1 : options.threads, choice, *memory);
-      write(solver.run(p.warm_start ? p.warm_start[b] : std::nan("")), b, instance.users, choice, out);
+      Solution found;
+      if (beside_others(memory->small, instance, p.budget[b], options.fill, choice, found)) {
+        memory->pass.near = found.multiplier;
+      } else {
+        Solver<T> solver(instance, p.budget[b], options.fill, wide ? 1 : options.threads, choice, memory->pass);
+        found = solver.run(p.warm_start ? p.warm_start[b] : std::nan(""));
+        memory->small.learn(found);
+      }
+      write(found, b, instance.users, choice, out);
     }
   });
 }

@@ -28,13 +28,6 @@ bool place(const Bracket& bracket, BracketEnds<T>& ends) {
   return std::isfinite(ends.low) && std::isfinite(ends.high) && reach > 0 && std::isfinite(ends.leverage);
 }
 
-// How far a score may be off for the rounding of numbers to units.
-template <class T>
-T doubt(double multiplier, const FixedPoint& value_scale, const FixedPoint& cost_scale) {
-  const double units = std::ldexp(4.0, -value_scale.shift) + multiplier * std::ldexp(4.0, -cost_scale.shift);
-  return std::nextafter(static_cast<T>(units), std::numeric_limits<T>::infinity());
-}
-
 // Takes in one run of walked users: their choices at the high end, and their edges. `moved`: what slopes are multiplied
 // with to be in the units of `map`.
 void take(const WalkRun& run, std::int64_t edges, const Open* users, std::int64_t count, double moved,
@@ -126,8 +119,8 @@ struct Reading {
     out.bracket = bracket;
     if (!job.everybody) {
       place(bracket, sweep.ends);
-      sweep.ends.doubt_low = doubt<T>(std::fabs(sweep.ends.low), job.value_scale, job.cost_scale);
-      sweep.ends.doubt_high = doubt<T>(sweep.ends.high, job.value_scale, job.cost_scale);
+      sweep.ends.doubt_low = doubt_of<T>(std::fabs(sweep.ends.low), job.value_scale, job.cost_scale);
+      sweep.ends.doubt_high = doubt_of<T>(sweep.ends.high, job.value_scale, job.cost_scale);
     }
     walk = walk_job(job.instance, job.value_scale, job.cost_scale, walked(job, bracket));
     walk.whole = sweep.whole;

@@ -74,8 +74,7 @@ template <class T>
 void Solver<T>::know(const Survey& survey) {
   survey_ = survey;
   scales_ = Scales::of(survey.largest);
-  out_.value_unit = survey.largest.value > 0 ? scales_.value.nearest(1) : 0;
-  out_.cost_unit = survey.largest.cost > 0 ? scales_.cost.nearest(1) : 0;
+  write_units(scales_, survey.largest, out_);
 }
 
 // Passes count whole numbers in units with room above `largest`, if there are such.
@@ -481,26 +480,10 @@ bool Solver<T>::finish(const PassResult& pass, const Bracket& bracket) {
   for (std::size_t k = 0; k < split; ++k)
     if (choice_[edges[k].user] == edges[k].start) choice_[edges[k].user] = edges[k].stop;
 
-  int128 bound = plan.value;
-  double multiplier = 0;
-  if (split < edges.size()) {
-    const Edge& e = edges[split];
-    const int128 left = search_.budget - plan.cost;
-    bound += (static_cast<int128>(e.value) * left + (e.cost - 1)) / e.cost;
-    // Costs that were rounded up, and the budget down, each hide at most λ* times a unit.
-    if (survey_.costs_rounded) bound += (static_cast<int128>(e.value) * (instance_.users + 1) + (e.cost - 1)) / e.cost;
-    multiplier = slope_nearest(e.value, e.cost, scales_.value, scales_.cost);
-  }
-  if (fill_) {
-    for (std::size_t k = split; k < end; ++k) {
-      const Edge& e = edges[k];
-      if (choice_[e.user] != e.start || plan.cost + e.cost > search_.budget) continue;
-      choice_[e.user] = e.stop;
-      plan.cost += e.cost;
-      plan.value += e.value;
-    }
-  }
-  report(plan, bound, multiplier);
+  const Ending ending{scales_, search_.budget, instance_.users, survey_.costs_rounded, fill_};
+  const auto edge = [&](std::size_t k) -> const Edge& { return edges[k]; };
+  end_plan(ending, edge, split, end, edges.size(), plan, choice_, out_);
+  memory_.near = out_.multiplier;
   return true;
 }
 
@@ -543,16 +526,6 @@ void Solver<T>::end_infeasible(const Survey& survey, int128 least, std::int64_t 
   out_.rows_read = rows_read;
   infeasible(least);
   out = out_;
-}
-
-template <class T>
-void Solver<T>::report(const Totals& plan, int128 bound, double multiplier) {
-  out_.status = kSolved;
-  out_.multiplier = memory_.near = multiplier;
-  out_.value = scales_.value.nearest(plan.value);
-  out_.spend = scales_.cost.nearest(plan.cost);
-  out_.dual_bound = scales_.value.above(bound);
-  out_.gap = scales_.value.above(bound - plan.value);
 }
 
 template class Solver<float>;

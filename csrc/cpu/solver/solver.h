@@ -6,27 +6,13 @@
 #include <vector>
 
 #include "../../core/search.h"
+#include "ending.h"
 #include "kernels.h"
 #include "pass.h"
 #include "sample.h"
 #include "survey.h"
 
 namespace bidfcl {
-
-struct Solution {
-  int status;
-  double multiplier, value, spend, dual_bound, gap, least_budget, value_unit, cost_unit;
-  std::int64_t rows_read, sweeps, active;
-};
-
-// The scales of values and costs.
-struct Scales {
-  FixedPoint value{}, cost{};
-
-  static Scales of(const Largest& largest) {
-    return {FixedPoint::for_largest(largest.value), FixedPoint::for_largest(largest.cost)};
-  }
-};
 
 // How many edges below λ* a bracket should have.
 inline double spare_edges(bool fill) { return fill ? 1.25 * kFillWindow : 1; }
@@ -77,7 +63,6 @@ class Solver {
   bool finish(const PassResult& pass, const Bracket& bracket);
   void list_everybody(const Bracket& hint);
   void infeasible(int128 least);
-  void report(const Totals& plan, int128 bound, double multiplier);
   Edge exact(const Listed& listed) const;
 
   InstanceView<T> instance_;
