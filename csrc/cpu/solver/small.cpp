@@ -99,7 +99,7 @@ bool SmallProblems::solve(const InstanceView<float>& in, double budget, bool fil
   if (!is_small(in) || near_ == 0 || lost_ >= kLost || !is_moderate(limits_.value) || !is_moderate(limits_.cost))
     return false;
   make_room(in);
-  Problem p{in, budget, fill, choice, {}, {}};
+  Problem p{in, budget, fill, choice, {}, {}, 0, {}, 0, 0};
   double reach = std::min(kMostReach, kLeast + kErrors * std::sqrt(spread_));
   for (int tries = 0; tries < kTries; ++tries, reach *= reach) {
     const auto high = static_cast<float>(near_ * reach);
