@@ -18,6 +18,7 @@ from ..methods._units import Units, outputs
 from ..methods.crossfit import folds
 from ..methods.two_stage import fit_networks
 from .correction import DOUBT, Correction, Regressions, held_out_ridge, left_over, log_propensity, ridge_correction
+from .noise import Noise
 from .residual import Residual, seen_again
 
 Array = NDArray[Any]
@@ -36,20 +37,31 @@ class Rows(NamedTuple):
     y: Tensor
 
 
+def model_of_log(job: Job, log: Rows, units: Units, plan: Schedule, **common: Any) -> nn.Module:
+    """A network that has seen the log alone; `common` as in `fit_networks`."""
+    modules, _ = fit_networks(job, log.table, units, plan, part_name="log", seed=11, **common)
+    return modules[0]
+
+
+def noise_of_log(model: nn.Module, trial: Rows, log: Rows) -> tuple[Noise, Tensor]:
+    """How noisy the log's outcomes are, and the weights [N, 2] that the rows of the trial and of the log have by that."""
+    said = [_says(model, rows) for rows in (trial, log)]
+    noise = Noise.of(said[1].cpu().numpy(), log.y.cpu().numpy())
+    return noise, torch.from_numpy(noise.weights(torch.cat(said).cpu().numpy())).to(log.y.device)
+
+
 def ground(
-    job: Job, trial: Rows, log: Rows, units: Units, plan: Schedule, *, networks: bool, **common: Any
+    job: Job, trial: Rows, log: Rows, units: Units, model: nn.Module, *, networks: bool, **common: Any
 ) -> Correction:
-    """What has to be added to the log's outcomes.
+    """What has to be added to the log's outcomes; `model` is the log's (`model_of_log`).
 
     First `ridge_correction`. With `networks`, where that finds a head biased, the log's model is trained on on the trial less the
     ridge's part, without one of its folds at a time; what it learned there is taken as far as it is seen again on the fold.
-    `plan` and `common` are those of the log's model, as in `fit_networks`.
+    `common` as in `fit_networks`.
     """
-    modules, _ = fit_networks(job, log.table, units, plan, part_name="log", seed=11, **common)
-    model = modules[0]
     device = common.get("device", "cpu")
     m = trial.table.treatments
-    of_trial, of_log = (_residual(model, rows, device) for rows in (trial, log))
+    of_trial, of_log = ((rows.y - _says(model, rows)).cpu().numpy() for rows in (trial, log))
     x, t = trial.x.cpu().numpy(), trial.table.treatment
     given = torch.from_numpy(log.table.treatment).to(device)
     weight = log_propensity(log.x, given, m, trial.x).cpu().numpy()[np.arange(len(t)), t]
@@ -103,8 +115,8 @@ def _networks(
     return Residual(model, tuple(made), share, gain), share * found.double().cpu().numpy()
 
 
-def _residual(model: nn.Module, rows: Rows, device: Any) -> Array:
-    """[N, 2]: outcomes less what the model says of the treatments received."""
-    at = columns(torch.from_numpy(rows.table.treatment), rows.table.treatments).to(device)
+def _says(model: nn.Module, rows: Rows) -> Tensor:
+    """[N, 2]: what the model says of the treatments received."""
+    at = columns(torch.from_numpy(rows.table.treatment), rows.table.treatments).to(rows.x.device)
     with torch.no_grad():
-        return np.asarray((rows.y - outputs(model, rows.x).gather(1, at)).cpu().numpy())
+        return outputs(model, rows.x).gather(1, at)

@@ -35,6 +35,8 @@ class Batch(NamedTuple):
         [n, 2M] the teacher's outputs.
     trial
         [n] 1 where the row is the trial's, else 0: a trial's outcomes are never corrected nor mixed.
+    weight
+        [n, 2] of the observed value and cost; None: 1.
     """
 
     x: Tensor
@@ -42,6 +44,7 @@ class Batch(NamedTuple):
     y: Tensor
     teacher: Tensor
     trial: Tensor
+    weight: Tensor | None = None
 
 
 class Labels(NamedTuple):
@@ -85,5 +88,5 @@ def mixed(
         label, weight = teacher, gate * gate if reading == "B" else gate
     if counterfactual_weight != 1:
         weight = weight * counterfactual_weight
-    ones = torch.ones_like(seen)
-    return Labels(label.scatter(1, batch.columns, seen), weight.scatter(1, batch.columns, ones))
+    of_seen = torch.ones_like(seen) if batch.weight is None else batch.weight
+    return Labels(label.scatter(1, batch.columns, seen), weight.scatter(1, batch.columns, of_seen))

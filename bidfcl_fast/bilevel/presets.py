@@ -11,7 +11,7 @@ class Settings:
     """What `BiDFCL` does; its arguments of the same names explain them.
 
     `schedule`: passes over the data of `obs` (the log's model, for the correction), `teacher`, `warm` (the student on the log's observed
-    outcomes alone, first) and `student`; `batch`, `lr`, `floor` and `decay` (of weights) of all of them.
+    outcomes alone, first) and `student`; `batch`, `lr` (of the log's model `obs_lr`), `floor` and `decay` (of weights) of all of them.
     """
 
     correction: str = "none"
@@ -19,6 +19,7 @@ class Settings:
     answer: str = "students"
     teachers: Any = 1
     teacher_rows: str = "rct"
+    weights: str = "equal"
     gate: Any = 0.5
     factual_gate: Any = 0.0
     gate_start: tuple[float, float] = (0.5, 0.5)
@@ -47,10 +48,32 @@ class Settings:
     finish: Any = "none"
 
 
-# What simulations with known truth support: ground the log's outcomes on the trial, distil from teachers that started apart from
-# each other, train from scratch on both tables, answer with the mean of all, and where the log was biased and the trial is large,
-# finish on the decision loss.
+# What simulations with known truth support: ground the log's outcomes on the trial, weigh the rows by their noise, train targets that
+# start apart from each other on both tables, answer with their mean, and where the log was biased and the trial is large, finish on
+# the decision loss.
 RECOMMENDED = Settings(
+    correction="network",
+    students=2,
+    teachers=0,
+    weights="noise",
+    gate=0.0,
+    trial_rows=True,
+    schedule={
+        "obs": 5,
+        "teacher": 0,
+        "warm": 0,
+        "student": 16,
+        "batch": 1024,
+        "lr": 3e-3,
+        "obs_lr": 4e-3,
+        "floor": 0.05,
+        "decay": 0.1,
+    },
+    finish="auto",
+)
+
+# The same with a student that is distilled from two short teachers: for gates, which say how far labels lie towards teachers.
+DISTILLED = Settings(
     correction="network",
     students=1,
     answer="all",
@@ -67,6 +90,7 @@ RECOMMENDED = Settings(
         "student": 10,
         "batch": 1024,
         "lr": 4e-3,
+        "obs_lr": 4e-3,
         "floor": 0.05,
         "decay": 0.1,
     },
@@ -98,6 +122,7 @@ PAPER = Settings(
         "student": 20,
         "batch": 2048,
         "lr": 1e-3,
+        "obs_lr": 1e-3,
         "floor": 0.05,
         "decay": 0.0,
     },
@@ -113,25 +138,38 @@ FIXED_GATE = Settings(
         "student": 20,
         "batch": 1024,
         "lr": 2e-3,
+        "obs_lr": 2e-3,
         "floor": 0.05,
         "decay": 0.0,
     },
 )
 
-PRESETS = {"recommended": RECOMMENDED, "paper": PAPER, "fixed-gate": FIXED_GATE}
+PRESETS = {"recommended": RECOMMENDED, "distilled": DISTILLED, "paper": PAPER, "fixed-gate": FIXED_GATE}
+
+
+def _asks_for_teachers(given: dict[str, Any]) -> bool:
+    """Whether a setting was given that means nothing without teachers."""
+    asked = [given.get(name) for name in ("teachers", "teacher_rows", "gate", "factual_gate", "gate_start")]
+    zero = [isinstance(a, (int, float)) and not a for a in asked]
+    learn = given.get("learn") or ()
+    return any(a is not None and not z for a, z in zip(asked, zero, strict=True)) or bool(
+        {"gate", "factual_gate"} & set(learn)
+    )
 
 
 def settings(preset: str, differentiation: str, given: dict[str, Any]) -> Settings:
     """The preset with what was given in its place; what a learned part implies is filled in."""
     if preset not in PRESETS:
         raise ValueError(f"preset must be one of {', '.join(PRESETS)}, got {preset!r}")
+    if preset == "recommended" and _asks_for_teachers(given):
+        preset = "distilled"
     base = PRESETS[preset]
     if differentiation not in ("implicit", "explicit"):
         raise ValueError(f"differentiation must be 'implicit' or 'explicit', got {differentiation!r}")
     if differentiation == "explicit":
         # One step, at every batch (A.5); and there must be something to learn.
         base = replace(base, upper_every=1 if preset == "paper" else base.upper_every, assumed_steps=1)
-        if preset == "recommended" and given.get("correction") is None and given.get("learn") is None:
+        if preset in ("recommended", "distilled") and given.get("correction") is None and given.get("learn") is None:
             base = replace(base, correction="learned")
     schedule = {**base.schedule, **(given.get("schedule") or {})}
     unknown = set(schedule) - set(base.schedule)
@@ -147,6 +185,14 @@ def settings(preset: str, differentiation: str, given: dict[str, Any]) -> Settin
         raise ValueError(f"students must be at least 1, got {made.students!r}")
     if made.teacher_rows not in ("rct", "both"):
         raise ValueError(f"teacher_rows must be 'rct' or 'both', got {made.teacher_rows!r}")
+    if made.weights not in ("equal", "noise"):
+        raise ValueError(f"weights must be 'equal' or 'noise', got {made.weights!r}")
+    if isinstance(made.teachers, int) and made.teachers < 0:
+        raise ValueError(f"teachers must not be negative, got {made.teachers}")
+    if made.teachers == 0 and (made.gate, made.factual_gate) != (0.0, 0.0):
+        raise ValueError(
+            "gates say how far labels lie towards teachers, and there are none: teachers=0 needs gates of 0"
+        )
     if made.upper_every < 1:
         raise ValueError(f"upper_every must be at least 1, got {made.upper_every}")
     if made.learn is None:

@@ -33,7 +33,7 @@ class UpperSteps:
         self.bridge, self.upper, self.s, self.job = bridge, upper, s, job
         # Reading A with one step between labels: its labels' slope is that of C, which needs no outputs.
         self.reading = "C" if s.reading == "A" else s.reading
-        self.arrays: tuple[Tensor, ...] = rows[1:]
+        self.arrays: tuple[Tensor, ...] = tuple(a for a in rows[1:] if a is not None)
         self.step = BilevelStep(
             target, bridge, upper, reading=s.reading, differentiation=differentiation, curvature=s.curvature,
             cg_steps=s.cg_steps, cg_tolerance=s.cg_tolerance, damping=s.damping, share=s.share,

@@ -22,19 +22,27 @@ Says = Callable[[Table, Tensor], Tensor]
 
 
 def teach(
-    job: Job, rct: Table, obs: Table, units: Units, y: tuple[Tensor, Tensor], s: Settings, plan: Schedule, **common: Any
+    job: Job,
+    rct: Table,
+    obs: Table,
+    units: Units,
+    y: tuple[Tensor, Tensor],
+    s: Settings,
+    plan: Schedule,
+    weights: Tensor | None = None,
+    **common: Any,
 ) -> tuple[Says, list[nn.Module]]:
     """What the teachers say of people (a table and its standardised features → standardised outputs), and those that were built.
 
-    `y`: standardised outcomes of the trial and of the corrected log.
+    `y`: standardised outcomes of the trial and of the corrected log; `weights` [N, 2] of both, for teachers of both. Without teachers 0 is said of everybody.
     """
     given = s.teachers
     if isinstance(given, int) and not isinstance(given, bool):
-        if given < 1:
-            raise ValueError(f"teachers must be at least 1, got {given}")
+        if given == 0:
+            return (lambda table, x: torch.zeros(len(x), 2 * rct.treatments, device=x.device)), []
         if s.teacher_rows == "both":
             modules, _ = fit_networks(
-                job, pooled(rct, obs), units, plan, part_name="teacher", members=given, labels=torch.cat(y), seed=22, **common
+                job, pooled(rct, obs), units, plan, part_name="teacher", members=given, labels=torch.cat(y), weights=weights, seed=22, **common
             )  # fmt: skip
         else:
             alone = Schedule(s.schedule["teacher"], 1024, 2e-3, patience=15)

@@ -25,8 +25,9 @@ from ..methods.finish import Finish, overspend, tune
 from ..methods.two_stage import HIDDEN
 from .bridge import Bridge
 from .correction import Correction
-from .grounding import Rows, ground
+from .grounding import Rows, ground, model_of_log, noise_of_log
 from .labels import Batch, mixed
+from .noise import Noise
 from .presets import Settings, settings
 from .student import UpperSteps
 from .teachers import teach
@@ -49,7 +50,8 @@ class BiDFCL(NetLearner):
     differentiation
         "implicit" or "explicit". Under the recommended preset "explicit" learns the correction, so that there is something to differentiate.
     preset
-        "recommended", "paper" (Algorithm 1 as written) or "fixed-gate". Each argument below that is None is the preset's.
+        "recommended"; "distilled" (two teachers and a student; what "recommended" means as soon as teachers or gates are asked for);
+        "paper" (Algorithm 1 as written) or "fixed-gate". Each argument below that is None is the preset's.
     correction
         Of the log's observed outcomes: "none"; "ridge" (`ridge_correction`), linear in the features; "network", which goes on from there
         with networks where the ridge finds a bias (`bilevel.residual`); "learned", by the upper level from that start.
@@ -59,9 +61,12 @@ class BiDFCL(NetLearner):
         Whose mean is the prediction: that of the "students", or of "all": the students and the teachers that were built.
     teachers
         How many networks to build, or fitted methods, or one, or a module from standardised features to standardised outputs; what
-        several say is averaged.
+        several say is averaged. 0: nothing is said of cells without an observation, and observed outcomes are not mixed.
     teacher_rows
         What built teachers are fitted to: "rct" (with early stopping), or "both" (the corrected log and the trial).
+    weights
+        Of the rows in the squared error: "equal"; or "noise", by how noisy an outcome is whose mean is predicted as this one's
+        (`bilevel.noise`; not in teachers of the trial alone).
     gate, factual_gate
         How far labels lie towards the teacher, where nothing was observed and where the log's outcome was: a number, "per-arm", "network",
         or a module of logits.
@@ -88,8 +93,8 @@ class BiDFCL(NetLearner):
     bridge_lr, correction_lr, prox
         Adam's rates above, for gates and correction; `prox` pulls all of them towards where they started.
     schedule
-        Dict of epochs: "obs", "teacher", "warm", "student"; and "batch", "lr", "floor", "decay" of all of them. What is left out is the
-        preset's.
+        Dict of epochs: "obs", "teacher", "warm", "student"; and "batch", "lr", "floor", "decay" of all of them ("obs_lr" of the log's model).
+        What is left out is the preset's.
     finish
         "none"; "dfcl" or a dict, as in `tsm-sl`; "auto": 40 steps of the last layers where the trial has 10,000 rows and the log's values
         were biased.
@@ -105,6 +110,8 @@ class BiDFCL(NetLearner):
     ----------
     correction_
         `Correction`, or None: is the log biased, where, and how sure is that; `print` it.
+    noise_
+        `Noise`, or None.
     bridge_, teacher_
         The bridge, which is learned with the first student and kept for the others; and what the teachers say of a table's people.
     upper_
@@ -131,6 +138,7 @@ class BiDFCL(NetLearner):
         answer: str | None = None,
         teachers: Any = None,
         teacher_rows: str | None = None,
+        weights: str | None = None,
         gate: Any = None,
         factual_gate: Any = None,
         gate_start: Any = None,
@@ -163,7 +171,7 @@ class BiDFCL(NetLearner):
     ) -> None:
         self.upper, self.differentiation, self.preset = upper, differentiation, preset
         self.correction, self.students, self.answer = correction, students, answer
-        self.teachers, self.teacher_rows = teachers, teacher_rows
+        self.teachers, self.teacher_rows, self.weights = teachers, teacher_rows, weights
         self.gate, self.factual_gate, self.gate_start, self.learn = gate, factual_gate, gate_start, learn
         self.trial_rows, self.reading, self.counterfactual_weight = trial_rows, reading, counterfactual_weight
         self.upper_every, self.upper_error, self.upper_rows = upper_every, upper_error, upper_rows
@@ -200,7 +208,7 @@ class BiDFCL(NetLearner):
         x_rct, x_obs = (units.inputs(t.x, self.device) for t in (rct, obs))
         y_rct, y_obs = (units.outcomes(t, self.device) for t in (rct, obs))
 
-        self.correction_ = self._correct(job, Rows(rct, x_rct, y_rct), Rows(obs, x_obs, y_obs), units)
+        weights = self._ground(job, Rows(rct, x_rct, y_rct), Rows(obs, x_obs, y_obs), units)
         shift = torch.zeros_like(y_obs)
         if self.correction_ is not None:
             # What networks found stays as it is; the bridge may move the linear part.
@@ -211,7 +219,7 @@ class BiDFCL(NetLearner):
         clock.lap("correction")
 
         self.teacher_, built = teach(
-            job, rct, obs, units, (y_rct, y_obs + shift), s, self._plan("teacher"), hidden=self.hidden, device=self.device
+            job, rct, obs, units, (y_rct, y_obs + shift), s, self._plan("teacher"), weights, hidden=self.hidden, device=self.device
         )  # fmt: skip
         with torch.no_grad():
             says = [self.teacher_(t, x) for t, x in ((rct, x_rct), (obs, x_obs))]
@@ -219,9 +227,9 @@ class BiDFCL(NetLearner):
 
         if s.trial_rows:
             both = pooled(rct, obs), torch.cat([x_rct, x_obs]), torch.cat([y_rct, y_obs]), torch.cat(says)
-            rows = _rows(*both, len(rct))
+            rows = _rows(*both, len(rct), weights)
         else:
-            rows = _rows(obs, x_obs, y_obs, says[1], 0)
+            rows = _rows(obs, x_obs, y_obs, says[1], 0, None if weights is None else weights[len(rct) :])
         self._bridge(job, rct)
         made = [self._trained(job, rct, obs, rows, units, k, clock).eval() for k in range(s.students)]
         self._take(Nets(made + (built if s.answer == "all" else []), units), rct)
@@ -249,17 +257,24 @@ class BiDFCL(NetLearner):
 
     # --- The parts ----------------------------------------------------------------------------------------------------
 
-    def _correct(self, job: Job, trial: Rows, log: Rows, units: Units) -> Correction | None:
+    def _ground(self, job: Job, trial: Rows, log: Rows, units: Units) -> Tensor | None:
+        """The correction of the log, and the weights of the rows of trial and log where noise gives them."""
         s = self.settings_
-        if s.correction == "none":
-            return None
-        return ground(
-            job, trial, log, units, self._plan("obs"), networks=s.correction != "ridge", hidden=self.hidden, device=self.device
-        )  # fmt: skip
+        self.correction_: Correction | None = None
+        self.noise_: Noise | None = None
+        weights = None
+        common: dict[str, Any] = {"hidden": self.hidden, "device": self.device}
+        if s.correction != "none" or s.weights == "noise":
+            model = model_of_log(job, log, units, self._plan("obs"), **common)
+            if s.weights == "noise":
+                self.noise_, weights = noise_of_log(model, trial, log)
+            if s.correction != "none":
+                self.correction_ = ground(job, trial, log, units, model, networks=s.correction != "ridge", **common)
+        return weights
 
     def _plan(self, part: str) -> Schedule:
         s = self.settings_.schedule
-        return Schedule(s[part], s["batch"], s["lr"], s["floor"], s["decay"])
+        return Schedule(s[part], s["batch"], s["obs_lr" if part == "obs" else "lr"], s["floor"], s["decay"])
 
     def _columns(self, table: Table) -> Tensor:
         return columns(torch.from_numpy(table.treatment), table.treatments).to(self.device)
@@ -307,7 +322,10 @@ class BiDFCL(NetLearner):
             with torch.no_grad():
                 reading = "C" if s.reading == "A" else s.reading
                 labels = mixed(rows, self.bridge_(rows), reading, None, s.counterfactual_weight)
-            loss = Cells(labels.label, labels.weight)
+            if s.teachers == 0:  # nothing is said of the other cells
+                loss = Observed(rows.columns, labels.label.gather(1, rows.columns), rows.weight)
+            else:
+                loss = Cells(labels.label, labels.weight)
         self._fit(job, part, student, rows.x, loss, "student", (66, k), hook)
         clock.lap(part)
         return student
@@ -398,12 +416,12 @@ def units_sample(units: Units, table: Table, device: Any, most: int = 4096) -> B
     return Batch(x, at, y, torch.zeros(len(x), 2 * part.treatments, device=device), torch.zeros(len(x), device=device))
 
 
-def _rows(table: Table, x: Tensor, y: Tensor, teacher: Tensor, trial: int) -> Batch:
+def _rows(table: Table, x: Tensor, y: Tensor, teacher: Tensor, trial: int, weight: Tensor | None) -> Batch:
     """The lower level's rows, of which the first `trial` are the trial's."""
     at = columns(torch.from_numpy(table.treatment), table.treatments).to(x.device)
     own = torch.zeros(len(x), device=x.device)
     own[:trial] = 1
-    return Batch(x, at, y, teacher, own)
+    return Batch(x, at, y, teacher, own, weight)
 
 
 class _Clock:

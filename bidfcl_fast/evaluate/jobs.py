@@ -12,8 +12,8 @@ from typing import Any
 from ..data import BIASES, RESPONSES
 from . import recipes
 
-# Worlds of the report begin here: whatever was tuned was tuned on smaller seeds.
-FIRST_WORLD = 1000
+# Worlds of the report begin here: whatever was tuned, or changed after a look at results, was on smaller seeds.
+FIRST_WORLD = 1020
 
 REGIMES = ("none", "mild", "strong", "moderate", "severe")
 REAL = ("starbucks", "hillstrom", "thornton")

@@ -51,7 +51,7 @@ _DECAY = _method("tsm-sl", data="both", decay=0.1)
 _SHORT = _method("tsm-sl", data="both", epochs=10, lr=4e-3, decay=0.1)
 
 OTHERS: dict[str, Spec] = {
-    # The recommended form's networks are short and have a weight decay; these say what that alone is worth.
+    # The recommended form's networks have a weight decay; these say what that alone is worth.
     "tsm-sl, both, decay": _DECAY,
     "2 × tsm-sl, both, decay": _mean(_DECAY, 2),
     "4 × tsm-sl, both, short": _mean(_SHORT, 4),
@@ -83,19 +83,22 @@ ABLATION: dict[str, Spec] = {
     "recommended": _method("bidfcl-ppl"),
     "without correction": _method("bidfcl-ppl", correction="none"),
     "correction linear": _method("bidfcl-ppl", correction="ridge"),
-    "answer: the student alone": _method("bidfcl-ppl", answer="students"),
-    "two students": _method("bidfcl-ppl", students=2),
+    "one network": _method("bidfcl-ppl", students=1),
+    "rows weigh alike": _method("bidfcl-ppl", weights="equal"),
     "without weight decay": _method("bidfcl-ppl", schedule={"decay": 0.0}),
     "without trial rows below": _method("bidfcl-ppl", trial_rows=False),
-    "with one teacher": _method("bidfcl-ppl", teachers=1),
-    "with teachers of the trial alone": _method("bidfcl-ppl", teacher_rows="rct"),
-    "without factual gate": _method("bidfcl-ppl", factual_gate=0.0),
     "without finish": _method("bidfcl-ppl", finish="none"),
     "finish of all layers": _method("bidfcl-ppl", finish={"steps": 40, "rows": 10_000}),
     "always with finish": _method("bidfcl-ppl", finish={"steps": 40, "lr": 3e-4, "rows": 10_000, "layers": "last"}),
-    "gates learned": _method("bidfcl-ppl", learn=("gate", "factual_gate")),
-    "gate network": _method("bidfcl-ppl", gate="network"),
     "correction learned": _method("bidfcl-ppl", correction="learned"),
+    # With teachers: labels for the cells that were not observed, gates between teachers and what was.
+    "distilled": _method("bidfcl-ppl", preset="distilled"),
+    "distilled, the student alone": _method("bidfcl-ppl", preset="distilled", answer="students"),
+    "distilled, one teacher": _method("bidfcl-ppl", preset="distilled", teachers=1),
+    "distilled, teachers of the trial alone": _method("bidfcl-ppl", preset="distilled", teacher_rows="rct"),
+    "distilled, without factual gate": _method("bidfcl-ppl", preset="distilled", factual_gate=0.0),
+    "distilled, gates learned": _method("bidfcl-ppl", preset="distilled", learn=("gate", "factual_gate")),
+    "distilled, gate network": _method("bidfcl-ppl", preset="distilled", gate="network"),
 }
 
 SENSITIVITY: dict[str, Spec] = {

@@ -98,11 +98,11 @@ class LinkedLoss:
         self.arrays: tuple[Tensor, ...] = (columns, y, start)
 
     @staticmethod
-    def of(link: Link, table: Table, y: Tensor) -> Any:
-        """The loss that the link asks for; `y`: outcomes [N, 2]."""
+    def of(link: Link, table: Table, y: Tensor, weights: Tensor | None = None) -> Any:
+        """The loss that the link asks for; `y`: outcomes [N, 2], `weights`: of the squared errors of plain numbers [N, 2]."""
         at = columns(torch.from_numpy(table.treatment), table.treatments).to(y.device)
         if link.cost_start is None:
-            return Observed(at, y)
+            return Observed(at, y, weights)
         return LinkedLoss(link, at, y, link.cost_start.to(y.device)[at[:, 0]])
 
     def slope(self, outputs: Tensor, arrays: Sequence[Tensor]) -> Tensor:

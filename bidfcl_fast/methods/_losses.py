@@ -24,19 +24,24 @@ class Loss(Protocol):
 
 
 class Observed:
-    """Squared error of the cells that were observed: `columns` int64 [N, C] of the outputs, `labels` [N, C]."""
+    """Squared error of the cells that were observed: `columns` int64 [N, C] of the outputs, `labels` and, where given, `weights` [N, C]."""
 
-    def __init__(self, columns: Tensor, labels: Tensor) -> None:
-        self.arrays: tuple[Tensor, ...] = (columns, labels)
+    def __init__(self, columns: Tensor, labels: Tensor, weights: Tensor | None = None) -> None:
+        self.arrays: tuple[Tensor, ...] = (columns, labels) if weights is None else (columns, labels, weights)
 
     def slope(self, outputs: Tensor, arrays: Sequence[Tensor]) -> Tensor:
-        columns, labels = arrays
+        columns, labels, *weights = arrays
         error = outputs.gather(2, columns).sub_(labels).mul_(2 / outputs.shape[1])
+        for weight in weights:
+            error.mul_(weight)
         return torch.zeros_like(outputs).scatter_(2, columns, error)
 
     def value(self, outputs: Tensor, arrays: Sequence[Tensor]) -> Tensor:
-        columns, labels = arrays
-        return (outputs.gather(2, columns) - labels).square().sum(2).mean(1)
+        columns, labels, *weights = arrays
+        error = (outputs.gather(2, columns) - labels).square()
+        for weight in weights:
+            error = error * weight
+        return error.sum(2).mean(1)
 
 
 class Cells:

@@ -211,6 +211,7 @@ def fit_networks(
     members: int = 1,
     modules: Sequence[nn.Module] | None = None,
     labels: Tensor | None = None,
+    weights: Tensor | None = None,
     val: Table | None = None,
     holdout: float = 0.2,
     link: Link | None = None,
@@ -219,13 +220,15 @@ def fit_networks(
 ) -> tuple[list[nn.Module], list[History]]:
     """Networks fitted to the observed outcomes of a table.
 
-    `labels`: standardised outcomes [N, 2] in place of the table's own. `modules`: start from copies of these. `seed` tells fits of
+    `labels`: standardised outcomes [N, 2] in place of the table's own; `weights` [N, 2]: of their squared errors (no early stopping). `modules`: start from copies of these. `seed` tells fits of
     one run apart that would otherwise be the same. Networks without early stopping, or with `val`, are trained side by
     side; where each has its own held-out part, one after the other.
     """
     link = link or Link("identity")
     if schedule.patience is not None and val is None and not 0 < holdout < 1:
         raise ValueError(f"holdout must be between 0 and 1 where there is no val=, got {holdout}")
+    if weights is not None and schedule.patience is not None:
+        raise ValueError("weights are of fits without early stopping")
     together = schedule.patience is None or val is not None
     groups = [list(range(members))] if together else [[t] for t in range(members)]
     done: list[nn.Module] = []
@@ -263,7 +266,7 @@ def fit_networks(
             ]
         else:
             x = units.inputs(train.x, device)
-            loss = LinkedLoss.of(link, train, y)
+            loss = LinkedLoss.of(link, train, y, weights)
             held_out = None
             if held is not None:
                 held_out = (units.inputs(held.x, device), LinkedLoss.of(link, held, units.outcomes(held, device)))

@@ -28,7 +28,9 @@ from .small import PAPER_SHORT, SHORT, table  # noqa: E402
 
 RCT, OBS = table(300, 0), table(600, 1, bias=1.0)
 BUDGET = [0.4, 0.8]
+RECOMMENDED = {"schedule": SHORT, "hidden": (8, 8), "finish": {"steps": 3}}
 AVERAGED = {
+    "preset": "distilled",
     "students": 2,
     "answer": "all",
     "correction": "network",
@@ -307,8 +309,13 @@ class Killed(Exception):
 
 @pytest.mark.parametrize(
     "options",
-    [LEARNED, AVERAGED, {"preset": "paper", "students": 2, "schedule": PAPER_SHORT, "cg_steps": 3, "hidden": (8,)}],
-    ids=["learned", "averaged", "paper"],
+    [
+        LEARNED,
+        RECOMMENDED,
+        AVERAGED,
+        {"preset": "paper", "students": 2, "schedule": PAPER_SHORT, "cg_steps": 3, "hidden": (8,)},
+    ],
+    ids=["learned", "recommended", "averaged", "paper"],
 )
 def test_killed_at_any_step_it_goes_on_with_the_same_bits(options, tmp_path, monkeypatch):
     batch, count = _fit._Loop._batch, 0
@@ -419,7 +426,9 @@ def test_wrong_tables_are_refused(given, match):
         ({"learn": ("teacher",)}, "learn takes"),
         ({"schedule": {"epochs": 3}}, "schedule knows obs"),
         ({"teachers": "two"}, "teachers must be"),
-        ({"teachers": 0}, "teachers must be at least 1"),
+        ({"teachers": -1}, "teachers must not be negative"),
+        ({"teachers": 0, "gate": 0.5}, "needs gates of 0"),
+        ({"weights": "rows"}, "weights must be"),
         ({"gate": "net"}, "gate must be"),
         ({"finish": "ppl"}, "finish must be"),
         ({"finish": {"layers": "first"}}, "layers must be 'all' or 'last'"),
@@ -438,7 +447,7 @@ def test_outcomes_in_other_units_are_noticed():
 
 def test_warnings_where_training_goes_wrong():
     def warned(**options):
-        base = {"schedule": SHORT, "hidden": (4,), "finish": "none"}
+        base = {"preset": "distilled", "schedule": SHORT, "hidden": (4,), "finish": "none"}
         with warnings.catch_warnings(record=True) as seen:
             warnings.simplefilter("always")
             BiDFCL(**{**base, **options}).fit(RCT, obs=OBS, budget=BUDGET, progress=False)
