@@ -8,6 +8,8 @@ TEST_ARGS ?=
 FUZZ_SECONDS ?= 600
 HASHES ?=
 NIGHTLY_SEED ?= $(shell date +%s)
+# What cuda-compile is about; all there are without it.
+CUDA_ARCHES ?=
 
 comma := ,
 VENV  := .venv
@@ -15,18 +17,20 @@ BIN   := $(VENV)/bin
 PIP   := $(BIN)/python -m pip
 STAMP := $(VENV)/.installed
 
-NATIVE := CMakeLists.txt $(shell find csrc -name '*.cpp' -o -name '*.h')
+NATIVE := CMakeLists.txt $(shell find csrc -name '*.cpp' -o -name '*.h' -o -name '*.cu' -o -name '*.cuh')
 
 # A C++ error must stop a developer; a user's `pip install .` goes on without the extension module instead.
 export BIDFCL_REQUIRE_NATIVE ?= 1
+# The module for GPUs: nobody needs it here but for gpu-test and gpu-bench. `make BIDFCL_CUDA=1 build` builds it.
+export BIDFCL_CUDA ?= 0
 # Two names for one thing: before pip 26.2 the first also covers builds, from 25.3 on the second does.
 export PIP_CONSTRAINT       := $(CURDIR)/constraints.txt
 export PIP_BUILD_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo experiments test test-spark test-frameworks build check format sanitize sanitize-address sanitize-thread fuzz nightly kills \
-    endurance dist docs lock audit bench clean
+.PHONY: help demo experiments test test-spark test-frameworks build check format sanitize sanitize-address sanitize-thread \
+    sanitize-emulated fuzz nightly kills endurance dist docs lock audit bench cuda-compile gpu-build gpu-test gpu-bench clean
 
 help:  ## list these commands
 	@awk -F ':.*##' '/^[a-z-]+:.*##/ { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,14 +54,14 @@ check: build  ## lint, formatting, types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	find csrc tests -name '*.cpp' -o -name '*.h' | xargs $(BIN)/clang-format --dry-run -Werror
+	find csrc tests -name '*.cpp' -o -name '*.h' -o -name '*.cu' -o -name '*.cuh' | xargs $(BIN)/clang-format --dry-run -Werror
 
 format: build  ## rewrite the sources as `check` wants them
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
-	find csrc tests -name '*.cpp' -o -name '*.h' | xargs $(BIN)/clang-format -i
+	find csrc tests -name '*.cpp' -o -name '*.h' -o -name '*.cu' -o -name '*.cuh' | xargs $(BIN)/clang-format -i
 
-sanitize: sanitize-address sanitize-thread  ## the tests of the C++ again, under GCC's sanitizers of addresses, undefined behaviour and threads
+sanitize: sanitize-address sanitize-thread sanitize-emulated  ## the tests of the C++ again, under GCC's sanitizers of addresses, undefined behaviour and threads
 
 # $(call sanitized,SANITIZERS,LIBRARIES,TESTS): a build of its own, with the sanitizers' libraries loaded first. The thread
 # sanitizer needs an address layout that newer kernels no longer give by chance, hence setarch.
@@ -96,6 +100,12 @@ endurance: build  ## 10⁵ solves, 10⁴ training steps, a soak of Allocator: me
 	$(BIN)/python tests/reliability/endurance.py training 10000
 	$(BIN)/python tests/reliability/endurance.py soak 1600000
 
+# The CUDA sources as C++: what a body reads or writes outside its row or its tile.
+sanitize-emulated: build
+	BIDFCL_EMULATED_SANITIZE=address,undefined ASAN_OPTIONS=detect_leaks=0 setarch -R env \
+	    LD_PRELOAD='$(foreach lib,asan ubsan,$(shell $(CXX) -print-file-name=lib$(lib).so))' \
+	    $(BIN)/pytest -s -q tests/gpu tests/contract/test_bits.py tests/contract/test_losses.py -k cuda_emulated
+
 test-frameworks:  ## the adapters with packages that cannot be installed beside the rest, each in an environment of its own
 	$(PYTHON) -m venv build/causalml
 	build/causalml/bin/python -m pip install --quiet causalml pytest
@@ -121,9 +131,24 @@ bench: build  ## check the answers, then time them
 	$(BIN)/python bench/losses.py
 	$(BIN)/python bench/curvature.py
 
+cuda-compile: build  ## the CUDA sources for every architecture, no GPU needed: warnings, registers, spills
+	$(BIN)/python bench/ptxas.py $(if $(CUDA_ARCHES),--architectures $(CUDA_ARCHES))
+
+# On a machine with a GPU: GPU_PYTHON is one that has a torch for CUDA, and CuPy.
+GPU_PYTHON ?= $(PYTHON)
+gpu-build:
+	BIDFCL_CUDA=1 BIDFCL_CUDA_ARCHITECTURES=native $(GPU_PYTHON) -m pip install --quiet --editable . \
+	    pytest pytest-xdist hypothesis highspy scipy pybind11 cmake ninja nvidia-cuda-cccl
+
+gpu-test: gpu-build  ## on a GPU: the contract, parity with the CPU, streams, memory checks (under ten minutes)
+	$(GPU_PYTHON) bench/gpu_test.py
+
+gpu-bench: gpu-build  ## on a GPU: every kernel against the memory's speed, solves, peers (under ten minutes)
+	$(GPU_PYTHON) bench/gpu.py
+
 clean:  ## remove all that was built, but for the packages in .venv
 	rm -rf build dist demo experiments *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
-	rm -f bidfcl_fast/_C.*.so bidfcl_fast/_build_info.json $(STAMP)
+	rm -f bidfcl_fast/_C.*.so bidfcl_fast/_C_cuda.*.so bidfcl_fast/_build_info.json $(STAMP)
 	find bidfcl_fast tests bench -name __pycache__ -prune -exec rm -rf {} +
 
 $(BIN)/python:

@@ -2,6 +2,9 @@
 
 A machine without a C++ compiler gets the package without `_C`, and `_build_info.json` beside it says why. Set
 BIDFCL_REQUIRE_NATIVE=1 to make that an error, BIDFCL_PURE=1 to leave `_C` out on purpose. CMAKE_ARGS is passed on to CMake.
+
+Where there is a CUDA compiler, `_C_cuda` is built too, by itself: if that fails, the rest is as it was, and the record says why.
+BIDFCL_CUDA=0 does not try, BIDFCL_CUDA=1 makes a failure an error; BIDFCL_CUDA_ARCHITECTURES is CMake's list, as in 90 or native.
 """
 
 import json
@@ -76,7 +79,57 @@ def cmake(build, prefix):
     run(tool("cmake"), "--install", str(build), "--prefix", str(prefix), "--strip")
 
 
+def nvcc():
+    """The CUDA compiler, or NoNative."""
+    asked = os.environ.get("CUDACXX")
+    homes = [os.environ[name] for name in ("CUDA_HOME", "CUDA_PATH") if os.environ.get(name)]
+    for path in [asked, shutil.which("nvcc", path=TOOLS), *(str(Path(home) / "bin" / "nvcc") for home in homes)]:
+        if path and os.access(path, os.X_OK):
+            return path
+    raise NoNative("no CUDA compiler (nvcc) was found on PATH, in CUDACXX or in CUDA_HOME")
+
+
+def cuda(build, prefix):
+    """Build and install `_C_cuda` into `prefix`/bidfcl_fast."""
+    import pybind11
+
+    architectures = os.environ.get("BIDFCL_CUDA_ARCHITECTURES")
+    run(
+        tool("cmake"), "-S", str(ROOT / "csrc" / "cuda"), "-B", str(build), "-G", "Ninja",
+        f"-DCMAKE_MAKE_PROGRAM={tool('ninja')}",
+        f"-DCMAKE_CUDA_COMPILER={nvcc()}",
+        f"-DPython_EXECUTABLE={sys.executable}",
+        f"-Dpybind11_DIR={pybind11.get_cmake_dir()}",
+        *([f"-DBIDFCL_CUDA_ARCHITECTURES={architectures}"] if architectures else []),
+        *shlex.split(os.environ.get("CMAKE_ARGS", "")),
+    )  # fmt: skip
+    run(tool("cmake"), "--build", str(build))
+    run(tool("cmake"), "--install", str(build), "--prefix", str(prefix), "--strip")
+
+
 class BuildNative(build_ext):
+    def cuda(self, in_place, prefix, package):
+        """`_C_cuda`, if it can be had; the record says so, or why not."""
+        asked = os.environ.get("BIDFCL_CUDA", "auto")
+        try:
+            if asked == "0":
+                raise NoNative("BIDFCL_CUDA=0 was set")
+            nvcc()
+            if in_place:
+                cuda(ROOT / "build" / f"cuda-{sysconfig.get_config_var('SOABI')}", prefix)
+            else:
+                with tempfile.TemporaryDirectory() as build:
+                    cuda(Path(build), prefix)
+            found = {"cuda": True}
+        except NoNative as why:
+            if asked == "1":
+                raise SystemExit(f"BIDFCL_CUDA=1 is set and _C_cuda was not built: {why}") from None
+            print(f"bidfcl_fast: installing without _C_cuda: {why}", file=sys.stderr)
+            (package / f"_C_cuda{sysconfig.get_config_var('EXT_SUFFIX')}").unlink(missing_ok=True)
+            found = {"cuda": False, "cuda_reason": str(why)}
+        record = package / "_build_info.json"
+        record.write_text(json.dumps(json.loads(record.read_text()) | found, indent=2) + "\n")
+
     def run(self):
         in_place = self.inplace or self.editable_mode
         prefix = ROOT if in_place else Path(self.build_lib).resolve()
@@ -88,6 +141,7 @@ class BuildNative(build_ext):
             else:
                 with tempfile.TemporaryDirectory() as build:
                     cmake(Path(build), prefix)
+            self.cuda(in_place, prefix, package)
         except NoNative as why:
             if wants("BIDFCL_REQUIRE_NATIVE") and not wants("BIDFCL_PURE"):
                 raise SystemExit(f"BIDFCL_REQUIRE_NATIVE is set and _C was not built: {why}") from None

@@ -28,3 +28,13 @@ def why_no_native() -> str | None:
     if not record["native"]:
         return f"_C was not built: {record['reason']}"
     return None
+
+
+def why_no_cuda() -> str | None:
+    """Why the installed package has no `_C_cuda`, or None if it was built."""
+    record = info()
+    if not record.get("native"):
+        return why_no_native()
+    if not record.get("cuda"):
+        return f"_C_cuda was not built: {record.get('cuda_reason', 'this build knows no CUDA')}"
+    return None

@@ -5,11 +5,12 @@ Each message says which argument, what was expected, and what came.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from . import _precision
+from . import _device, _precision
 from ._arrays import BFLOAT16, to_numpy
 from ._half import name_of
 from ._problems import Problems
@@ -19,9 +20,9 @@ from .errors import InfeasibleBudget, NotCertified, Status
 DTYPES = (np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.float16), BFLOAT16)
 
 
-def floats(name: str, x: Any) -> np.ndarray:
-    """`x` as a NumPy view of a supported dtype, native byte order."""
-    array = to_numpy(name, x)
+def floats(name: str, x: Any, read: Callable[[str, Any], Any] = to_numpy) -> Any:
+    """`x`, as `read` sees it, of a supported dtype, native byte order."""
+    array = read(name, x)
     if array.dtype not in DTYPES or not array.dtype.isnative:
         raise TypeError(
             f"{name} must be float32 or float64 (or float16, bfloat16), got {array.dtype}; convert it once, as in "
@@ -31,13 +32,13 @@ def floats(name: str, x: Any) -> np.ndarray:
 
 
 def _instance(
-    value: Any, cost: Any, mask: Any, ranks: tuple[int, ...]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-    v, c = floats("value", value), floats("cost", cost)
+    value: Any, cost: Any, mask: Any, ranks: tuple[int, ...], read: Callable[[str, Any], Any]
+) -> tuple[Any, Any, Any]:
+    v, c = floats("value", value, read), floats("cost", cost, read)
     expected = "[N, M] or [B, N, M]" if 3 in ranks else "[N, M]"
     if v.ndim not in ranks:
         raise ValueError(f"value must have shape {expected}, got {list(v.shape)}")
-    m = _like_value(v, c, mask)
+    m = _like_value(v, c, mask, read)
     if v.shape[-1] == 0:
         raise ValueError(f"value has no treatments: expected M >= 1 in {expected}, got {list(v.shape)}")
     if v.shape[-1] > np.iinfo(np.int32).max or v.shape[-2] > np.iinfo(np.int32).max:
@@ -45,20 +46,32 @@ def _instance(
     return v, c, m
 
 
-def _like_value(v: np.ndarray, c: np.ndarray, mask: Any) -> np.ndarray | None:
+def _like_value(v: Any, c: Any, mask: Any, read: Callable[[str, Any], Any] = to_numpy) -> Any:
     """The mask, if cost and mask go with value."""
     if c.shape != v.shape:
         raise ValueError(f"cost must have the shape of value, {list(v.shape)}, got {list(c.shape)}")
     if c.dtype != v.dtype:
         raise TypeError(f"cost must have the dtype of value, {name_of(v.dtype)}, got {name_of(c.dtype)}")
+    _together("cost", c, v)
     if mask is None:
         return None
-    m = to_numpy("mask", mask)
+    m = read("mask", mask)
     if m.dtype != np.bool_:
         raise TypeError(f"mask must be bool, got {m.dtype}")
+    _together("mask", m, v)
     if m.shape != v.shape:
         raise ValueError(f"mask must have the shape of value, {list(v.shape)}, got {list(m.shape)}")
     return m
+
+
+def _together(name: str, x: Any, value: Any) -> None:
+    """Refuse arrays in two places."""
+
+    def place(array: Any) -> str:
+        return f"CUDA device {array.device}" if isinstance(array, _device.DeviceArray) else "the CPU"
+
+    if place(x) != place(value):
+        raise ValueError(f"{name} must be where value is, on {place(value)}, got {name} on {place(x)}")
 
 
 def _amounts(name: str, x: Any, count: int | None, meaning: str) -> np.ndarray:
@@ -232,7 +245,7 @@ def problems(
 
     `name` is what the caller calls the budget: multipliers come in the same shapes.
     """
-    v, c, m = _instance(value, cost, mask, (2, 3))
+    v, c, m = _instance(value, cost, mask, (2, 3), _device.view)
     n = v.shape[-2]
     if v.ndim == 3:
         if segments is not None:
@@ -248,16 +261,17 @@ def problems(
         count = b.size
         start, stop = np.zeros(count, np.int64), np.full(count, n, np.int64)
     if v.ndim == 2:
-        v, c = (np.broadcast_to(x, (count, *x.shape)) for x in (v, c))
-        m = None if m is None else np.broadcast_to(m, (count, *m.shape))
+        v, c = (_device.repeated(x, count) for x in (v, c))
+        m = None if m is None else _device.repeated(m, count)
     return Problems(v, c, m, start, stop, np.ascontiguousarray(b), form == "segments"), form
 
 
-def instance(value: Any, cost: Any, mask: Any) -> Problems:
-    """The arguments of `budget_frontier` as one problem without a budget."""
-    v, c, m = _instance(value, cost, mask, (2,))
+def instance(value: Any, cost: Any, mask: Any, *, device: bool = False) -> Problems:
+    """The arguments of `budget_frontier` as one problem without a budget; `device`: arrays on a CUDA device are welcome."""
+    v, c, m = _instance(value, cost, mask, (2,), _device.view if device else to_numpy)
     whole = np.array([v.shape[0]], np.int64)
-    return Problems(v[None], c[None], None if m is None else m[None], np.zeros(1, np.int64), whole, np.zeros(1))
+    m = None if m is None else _device.repeated(m, 1)
+    return Problems(_device.repeated(v, 1), _device.repeated(c, 1), m, np.zeros(1, np.int64), whole, np.zeros(1))
 
 
 def _short(x: np.ndarray) -> str:
@@ -267,6 +281,8 @@ def _short(x: np.ndarray) -> str:
 def raise_for(status: int, problems: Problems, b: int, least_budget: float, alone: bool) -> None:
     """The exception of one problem's status; a solved one passes."""
     where = None if alone else b
+    if status < Status.SOLVED:
+        problems = problems.on_host()  # to say which number it was
     if status == Status.INFEASIBLE_BUDGET:
         raise InfeasibleBudget(float(problems.budget[b]), least_budget, where)
     if status == Status.NOT_FINITE:

@@ -1,4 +1,4 @@
-"""Arrays to addresses and strides, for the extension module; the only file that imports it."""
+"""Arrays to addresses and strides, for the extension module; the only file that imports it, or the one for CUDA."""
 
 from __future__ import annotations
 
@@ -25,6 +25,13 @@ def module() -> Any:
     from . import _C  # type: ignore[attr-defined]
 
     return _C
+
+
+def cuda_module() -> Any:
+    """The CUDA extension; ImportError where this installation has none."""
+    from . import _C_cuda  # type: ignore[attr-defined]
+
+    return _C_cuda
 
 
 def _readable(x: np.ndarray) -> np.ndarray:

@@ -44,18 +44,21 @@ def refuse_too_wide(problems: Problems, raw: MckpResult) -> None:
         moved = users * (raw.value_unit + raw.multiplier * raw.cost_unit)
     solved = raw.status == Status.SOLVED
     for b in np.flatnonzero(solved & (moved > TOLERANCE * np.abs(raw.dual_bound))):
-        if moved[b] > TOLERANCE * _magnitude(problems, raw, int(b)):
+        if moved[b] > TOLERANCE * _magnitude(problems.on_host(), raw, int(b)):
             refuse(problems, raw, int(b), Status.TOO_WIDE)
     # Infeasible beyond doubt is infeasible all the same.
     infeasible = raw.status == Status.INFEASIBLE_BUDGET
     for b in np.flatnonzero(infeasible & (raw.least_budget - problems.budget <= users * raw.cost_unit)):
-        if raw.cost_unit[b] > TOLERANCE * typical(problems.cost, problems, int(b)):
+        host = problems.on_host()
+        if raw.cost_unit[b] > TOLERANCE * typical(host.cost, host, int(b)):
             refuse(problems, raw, int(b), Status.TOO_WIDE)
 
 
 def _magnitude(problems: Problems, raw: MckpResult, b: int) -> float:
     """What the plan adds up, without signs: Σ|value| + λ*·Σ|cost| of its choices, and as many typical ones."""
     choice = raw.choice_of(problems, b)
+    if not isinstance(choice, np.ndarray):
+        choice = choice.get() if hasattr(choice, "get") else choice.cpu().numpy()  # CuPy's, torch's
     with np.errstate(over="ignore"):
         value, cost = (
             float(np.abs(problems.chosen(x, b, choice)).sum(dtype=np.float64)) for x in (problems.value, problems.cost)

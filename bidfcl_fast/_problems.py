@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from . import _pool
+from ._device import DeviceArray, on_host
 from ._half import is_half, widened
 from .errors import Status
 
@@ -27,6 +28,17 @@ class Problems:
     @property
     def count(self) -> int:
         return len(self.budget)
+
+    @property
+    def on_device(self) -> bool:
+        """Whether value, cost and mask are `DeviceArray`s."""
+        return isinstance(self.value, DeviceArray)
+
+    def on_host(self) -> Problems:
+        """The same problems with arrays of the host: a copy of those on a device."""
+        if not self.on_device:
+            return self
+        return replace(self, value=on_host(self.value), cost=on_host(self.cost), mask=on_host(self.mask))
 
     @property
     def users(self) -> int:

@@ -307,7 +307,7 @@ class PolicyLossFunc(PolicyLoss):
     def jvp(ctx: Any, value_turn: Any, cost_turn: Any, *_: Any) -> Tensor:
         _, args = _saved(ctx, 0)
         turns = _directions(args, value_turn, cost_turn)
-        one = torch.ones(args[0].shape[:-2], dtype=ops.arithmetic(args[0].dtype))
+        one = torch.ones(args[0].shape[:-2], dtype=ops.arithmetic(args[0].dtype), device=args[0].device)
         return _dot(apply(PolicyGrad, one, *args), turns)
 
     @staticmethod
@@ -358,7 +358,7 @@ class ImplicitLossFunc(ImplicitLoss):
     def jvp(ctx: Any, low: Any, high: Any, value_turn: Any, cost_turn: Any, *_: Any) -> Any:
         (price, slope), args = _saved(ctx, 2)
         turns = _directions(args, value_turn, cost_turn)
-        one = torch.ones(args[0].shape[:-2], dtype=ops.arithmetic(args[0].dtype))
+        one = torch.ones(args[0].shape[:-2], dtype=ops.arithmetic(args[0].dtype), device=args[0].device)
         return _dot(apply(ImplicitGrad, one, price, slope, *args), turns), None, None
 
     @staticmethod

@@ -10,6 +10,7 @@ import numpy as np
 
 from . import _check, backends
 from ._arrays import like, to_numpy
+from ._device import back_to, on_device, on_host, view
 from ._problems import Problems
 from .errors import Status
 
@@ -33,20 +34,20 @@ class Frontier:
     def value_at(self, budget: Any) -> Any:
         """LP optimum (the `dual_bound` of `solve_mckp`) at one budget or several; -inf below the least budget."""
         b, back = self._asked(budget)
-        x, y = np.asarray(self.budget), np.asarray(self.value)
+        x, y = _host(self.budget), _host(self.value)
         return back(np.where(b < x[0], -np.inf, np.interp(b, x, y)))
 
     def multiplier_at(self, budget: Any) -> Any:
         """Lagrangian multiplier at one budget or several; inf below the least budget, 0 where money is left over."""
         b, back = self._asked(budget)
-        k = np.searchsorted(np.asarray(self.budget), b, side="right") - 1
-        return back(np.where(k < 0, np.inf, np.asarray(self.multiplier)[np.maximum(k, 0)]))
+        k = np.searchsorted(_host(self.budget), b, side="right") - 1
+        return back(np.where(k < 0, np.inf, _host(self.multiplier)[np.maximum(k, 0)]))
 
     def _asked(self, budget: Any) -> tuple[np.ndarray, Any]:
         b = np.asarray(to_numpy("budget", budget), np.float64)
         if np.isnan(b).any():
             raise ValueError("budget must not be NaN")
-        return b, (float if b.ndim == 0 else like(self.budget))
+        return b, (float if b.ndim == 0 else back_to(self.budget) if on_device(self.budget) else like(self.budget))
 
     def plot(self, ax: Any = None) -> Any:
         """Draw value against budget on `ax` (a new matplotlib figure if None); returns the axes."""
@@ -56,15 +57,19 @@ class Frontier:
             except ImportError as error:
                 raise RuntimeError("Frontier.plot needs matplotlib: pip install 'bidfcl_fast[plot]'") from error
             ax = plt.subplots(figsize=(7, 4.2))[1]
-        ax.plot(np.asarray(self.budget), np.asarray(self.value), color="#2c6e8f", linewidth=1.8)
+        ax.plot(_host(self.budget), _host(self.value), color="#2c6e8f", linewidth=1.8)
         ax.set_xlabel("budget")
         ax.set_ylabel("value")
         ax.spines[["top", "right"]].set_visible(False)
         return ax
 
     def __repr__(self) -> str:
-        b, v = np.asarray(self.budget), np.asarray(self.value)
+        b, v = _host(self.budget), _host(self.value)
         return f"Frontier({len(b)} breakpoints, budget {b[0]:.6g} to {b[-1]:.6g}, value {v[0]:.6g} to {v[-1]:.6g})"
+
+
+def _host(x: Any) -> np.ndarray:
+    return np.asarray(on_host(view("x", x)))
 
 
 def budget_frontier(value: Any, cost: Any, *, mask: Any = None, backend: str | None = None) -> Frontier:
@@ -84,13 +89,14 @@ def budget_frontier(value: Any, cost: Any, *, mask: Any = None, backend: str | N
     ValueError, TypeError
         As in `solve_mckp`.
     """
-    return frontier_of(_check.instance(value, cost, mask), like(value), backend)
+    problems = _check.instance(value, cost, mask, device=True)
+    return frontier_of(problems, back_to(value) if problems.on_device else like(value), backend)
 
 
 def frontier_of(problems: Problems, back: Callable[[np.ndarray], Any], backend: str | None) -> Frontier:
     """The frontier of one checked problem; `back` makes its arrays the caller's kind."""
-    raw = backends.resolve(backend).frontier(problems)
-    finite = all(np.isfinite(x).all() for x in (raw.budget, raw.value, raw.multiplier))
+    raw = backends.resolve(backend, on_device=problems.on_device).frontier(problems)
+    finite = all(np.isfinite(_host(x)).all() for x in (raw.budget, raw.value, raw.multiplier))
     status = raw.status if finite or raw.status < 0 else Status.OUT_OF_RANGE
     _check.raise_for(int(status), problems, 0, np.nan, True)
     return Frontier(back(raw.budget), back(raw.value), back(raw.multiplier))

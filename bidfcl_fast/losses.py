@@ -344,9 +344,9 @@ def _drp_weight(treatment: Tensor, score: Tensor, shares: Any) -> Tensor:
     n, arms = score.shape[-2], score.shape[-1] + 1
     t = treatment.clamp(0, arms - 1)  # one that is out of range is named by the loss
     if shares is None:
-        ones = torch.ones(t.shape, dtype=torch.float64)
-        counts = torch.zeros(*t.shape[:-1], arms, dtype=torch.float64).scatter_add(-1, t, ones)
-        if _plain(score, score) and not bool((counts > 0).all()):
+        ones = torch.ones(t.shape, dtype=torch.float64, device=t.device)
+        counts = torch.zeros(*t.shape[:-1], arms, dtype=torch.float64, device=t.device).scatter_add(-1, t, ones)
+        if _plain(score, score) and t.device.type == "cpu" and not bool((counts > 0).all()):
             missing = int((counts == 0).nonzero()[0, -1])
             raise ValueError(f"nobody received treatment {missing}: give shares or weight, or leave it out")
     else:
@@ -354,8 +354,8 @@ def _drp_weight(treatment: Tensor, score: Tensor, shares: Any) -> Tensor:
             shares.double()
             if isinstance(shares, Tensor)
             else torch.tensor([float(x) for x in shares], dtype=torch.float64)
-        )
-        if p.shape != (arms,) or (_plain(score, score) and not bool((p > 0).all())):
+        ).to(t.device)
+        if p.shape != (arms,) or (_plain(score, score) and p.device.type == "cpu" and not bool((p > 0).all())):
             raise ValueError(f"shares must be [{arms}] positive numbers, got {shares}")
         counts = (n * p).expand(*t.shape[:-1], arms)
     return (1 / counts).gather(-1, t).to(ops.arithmetic(score.dtype))
@@ -381,7 +381,7 @@ def _budgeted(
         outcome, cost_outcome = (y - (weight * y).sum(-1, keepdim=True) / total for y in (outcome, cost_outcome))
     labels = (mask, treatment, weight, outcome, cost_outcome, multiplier, None)
     loss, price, slope = apply(ImplicitLoss, low, high, value, cost, *labels, *options)
-    if _plain(value, cost):
+    if _plain(value, cost) and value.device.type == "cpu":
         _log(price, (slope == 0) & (multiplier > 0))
     return loss
 
@@ -394,7 +394,9 @@ def _log(price: Tensor, held: Tensor) -> None:
 
 
 def _loss(value: Tensor, cost: Tensor, labels: tuple, options: ops.Options) -> Tensor:
-    if _plain(value, cost):
+    # On a device the gradient is made when it is asked for, at its scale: to multiply one that is there already would be
+    # one more reading and writing, and to ask whether it must be would be to wait.
+    if _plain(value, cost) and value.device.type == "cpu":
         if torch.is_grad_enabled() and (value.requires_grad or cost.requires_grad):
             return FusedLoss.apply(value, cost, labels, options)
         return ops.value_of(value, cost, labels, options)[0]
@@ -432,8 +434,18 @@ def _labels(
     """The checked arguments, as the ops want them: mask, treatment, weight, outcome, cost_outcome, multiplier, price."""
     if not isinstance(value, Tensor) or value.dtype not in _FLOATS or value.dim() not in (2, 3):
         raise ValueError(f"value_hat must be a float tensor [N, M] or [B, N, M], got {_what(value)}")
-    if value.device.type not in ("cpu", "meta"):
-        raise ValueError(f"value_hat is on {value.device}; the backends here take tensors on the CPU")
+    if value.device.type not in ("cpu", "cuda", "meta"):
+        raise ValueError(f"value_hat is on {value.device}; the backends take tensors on the CPU or on a CUDA device")
+    for name, x in (
+        ("cost_hat", cost),
+        ("mask", mask),
+        ("treatment", treatment),
+        (names[0], outcome),
+        ("weight", weight),
+        (names[1], cost_outcome),
+    ):
+        if isinstance(x, Tensor) and x.device != value.device:
+            raise ValueError(f"{name} must be where value_hat is, on {value.device}, got {name} on {x.device}")
     if value.shape[-1] == 0:
         raise ValueError("value_hat has no treatments: expected M >= 1")
     if not isinstance(cost, Tensor) or cost.shape != value.shape or cost.dtype != value.dtype:
@@ -456,20 +468,24 @@ def _labels(
 def _multiplier(given: Any, value: Tensor, dual: bool) -> Tensor:
     """[K] with [N, M], [B, K] with [B, N, M]; float64, contiguous."""
     name = "multipliers" if dual else "multiplier"
-    if type(given) is float and value.dim() == 2 and 0 <= given < math.inf and _plain(value, value):
+    if type(given) is float and value.dim() == 2 and value.is_cpu and 0 <= given < math.inf and _plain(value, value):
         return _number(given)
-    if not isinstance(given, Tensor):
-        m = torch.tensor(given, dtype=torch.float64)
+    if isinstance(given, (int, float)):  # where a graph is captured, a kernel like any other
+        m = torch.full((), given, dtype=torch.float64, device=value.device)
+    elif not isinstance(given, Tensor):
+        m = torch.tensor(given, dtype=torch.float64).to(value.device)
     else:
         if given.requires_grad and torch.is_grad_enabled():
             raise ValueError(
                 f"{name} requires a gradient, which these losses do not give: detach it, or use multiplier_grad='implicit'"
             )
         m = given.detach() if given.dtype == torch.float64 else given.detach().to(torch.float64)
-    if _plain(value, value):
-        numbers: list[float] = m.reshape(-1).tolist()
+    if isinstance(given, Tensor) and m.device != value.device:
+        m = m.to(value.device)
+    if _plain(value, value) and (m.device.type == "cpu" or isinstance(given, (int, float))):
+        numbers: list[float] = [given] if isinstance(given, (int, float)) else m.reshape(-1).tolist()
         if not all(0 <= x < math.inf for x in numbers):
-            raise ValueError(f"{name} must be finite and at least 0, got {m.tolist()}")
+            raise ValueError(f"{name} must be finite and at least 0, got {numbers if m.dim() else numbers[0]}")
     if value.dim() == 2:
         if m.dim() > 1 or m.numel() == 0:
             raise ValueError(f"{name} must be one number or [K] with value_hat [N, M], got shape {list(m.shape)}")

@@ -13,6 +13,7 @@ import numpy as np
 
 from . import _check, _precision, _proven, _treated, _window, backends
 from ._arrays import like
+from ._device import back_to
 from ._problems import MckpResult, Problems
 from .errors import InfeasibleMinSpend, Status
 
@@ -99,7 +100,8 @@ def solve_mckp(
     value, cost
         [N, M] or [B, N, M], float32 or float64, or float16 or bfloat16 (torch's, or that of ml_dtypes), finite; users ×
         treatments. Costs may be zero or negative. Halves give the plan of their float32 copies.
-        NumPy, torch or anything with ``__dlpack__`` on the CPU; strides are read as they are.
+        NumPy, torch or anything with ``__dlpack__`` on the CPU; strides are read as they are. torch's CUDA tensors, CuPy's
+        arrays and others with ``__dlpack__`` on a CUDA device stay there: backend "cuda", on the current stream (docs/backends.md).
     budget
         Total money for the N users: a number; [K] with [N, M], for K plans of one instance; [B] with [B, N, M].
     multiplier
@@ -130,7 +132,8 @@ def solve_mckp(
     warm_start
         A `Plan` or a multiplier near the answer; it changes how fast the plan is found, never the plan.
     backend
-        "cpp", "numba" or "reference"; None takes the default of `bidfcl_fast.backends`.
+        "cuda", "cpp", "numba" or "reference"; None takes the default of `bidfcl_fast.backends`, and "cuda" for arrays on a
+        CUDA device.
     throw
         True raises for the first problem that has no plan; False returns all, with `status`.
 
@@ -154,7 +157,8 @@ def solve_mckp(
     asked = Asked(multiplier, min_spend, max_treated, control, fill, integrality, time_limit, warm_start, throw)
     amount, name = asked.amount(budget)
     problems, form = _check.problems(value, cost, amount, mask, segments, name)
-    return asked.plan(problems, form, like(value), backends.resolve(backend))
+    module = backends.resolve(backend, on_device=problems.on_device)
+    return asked.plan(problems, form, back_to(value) if problems.on_device else like(value), module)
 
 
 @dataclass(frozen=True)
@@ -186,9 +190,19 @@ class Asked:
         limits = (self.multiplier, self.min_spend, self.max_treated)
         return all(x is None for x in limits) and self.integrality != "proven"
 
+    def _for_device(self) -> None:
+        given = {"min_spend": self.min_spend, "max_treated": self.max_treated}
+        for name, x in given.items() if self.integrality == "gap" else [("integrality='proven'", True)]:
+            if x is not None:
+                raise ValueError(
+                    f"{name} goes with arrays on the CPU: call value.cpu(), or cupy.asnumpy(value), and the same for cost and mask"
+                )
+
     def plan(self, problems: Problems, form: str, back: Callable[[np.ndarray], Any], module: ModuleType) -> Plan:
         """`module`'s answer in the caller's `form`; `back` makes arrays the caller's kind."""
-        if not self.plain:
+        if problems.on_device:
+            self._for_device()
+        elif not self.plain:
             problems = problems.widened()
         fill = bool(self.fill)
         least = _check.least_spends(self.min_spend, problems)

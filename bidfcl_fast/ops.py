@@ -28,7 +28,9 @@ def arithmetic(dtype: torch.dtype) -> torch.dtype:
 
 
 def empty_like(x: Tensor) -> Tensor:
-    """Contiguous, uninitialised; large ones in memory that was used before."""
+    """Contiguous, uninitialised; large ones on the CPU in memory that was used before."""
+    if x.device.type != "cpu":
+        return torch.empty(x.shape, dtype=x.dtype, device=x.device)
     if x.numel() * x.element_size() < _pool.LARGE:
         return torch.empty(x.shape, dtype=x.dtype)
     return torch.from_numpy(_pool.empty(tuple(x.shape), np.dtype(_NUMPY[x.dtype]))).view(x.dtype)
@@ -42,9 +44,16 @@ def _numbers(x: Tensor | None) -> Tensor | None:
     return None if x is None else x.to(torch.float64).contiguous()
 
 
-def _summed(totals: np.ndarray, value: Tensor) -> Tensor:
+def _tensor(totals: Any) -> Tensor:
+    return torch.from_numpy(totals) if isinstance(totals, np.ndarray) else totals
+
+
+def _summed(totals: Any, value: Tensor) -> Tensor:
     """The loss: a scalar, or [B] with [B, N, M]."""
     dtype = arithmetic(value.dtype)
+    if isinstance(totals, Tensor):  # on a device, where nobody waits for a number
+        loss = totals[:, :, Total.LOSS].sum(1).to(dtype)
+        return loss if value.dim() == 3 else loss[0]
     if value.dim() == 2:
         loss = totals.item(int(Total.LOSS)) if totals.shape[1] == 1 else sum(totals[0, :, Total.LOSS].tolist())
         return torch.scalar_tensor(loss, dtype=dtype)
@@ -78,9 +87,13 @@ def decisions(value: Tensor, cost: Tensor, labels: Labels, options: Options, **m
     )
 
 
-def value_of(value: Tensor, cost: Tensor, labels: Labels, options: Options) -> tuple[Tensor, np.ndarray]:
+def _backend(value: Tensor, options: Options) -> Any:
+    return backends.resolve(options[-1], on_device=value.device.type == "cuda")
+
+
+def value_of(value: Tensor, cost: Tensor, labels: Labels, options: Options) -> tuple[Tensor, Any]:
     """The loss, and the totals [B, K, 5] of `_decisions.Total`."""
-    totals = backends.resolve(options[-1]).decision_loss(decisions(value, cost, labels, options), Order.VALUE)
+    totals = _backend(value, options).decision_loss(decisions(value, cost, labels, options), Order.VALUE)
     return _summed(totals, value), totals
 
 
@@ -99,7 +112,7 @@ def _filled(out: tuple[Tensor, Tensor | None]) -> tuple[Tensor, Tensor]:
 
 def _own(x: Tensor) -> Tensor:
     """Memory for each number: what an op returns may be written to."""
-    return x if x.is_contiguous() else torch.zeros(x.shape, dtype=x.dtype)
+    return x if x.is_contiguous() else torch.zeros(x.shape, dtype=x.dtype, device=x.device)
 
 
 def gradient_of(
@@ -108,7 +121,7 @@ def gradient_of(
     """The gradients, times `scale`, and the loss, from one pass."""
     d = decisions(value, cost, labels, options, scale=_numbers(scale))
     out = _outputs(value, options)
-    totals = backends.resolve(options[-1]).decision_loss(d, Order.GRADIENT, *out)
+    totals = _backend(value, options).decision_loss(d, Order.GRADIENT, *out)
     return (*_filled(out), _summed(totals, value))
 
 
@@ -121,7 +134,7 @@ def hessian_of(
     cost_turn: Tensor,
     scale: Tensor | None = None,
     turn: Tensor | None = None,
-) -> tuple[Tensor, Tensor, np.ndarray]:
+) -> tuple[Tensor, Tensor, Any]:
     """The Hessian times (value_turn, cost_turn), times `scale`, and the totals."""
     d = decisions(
         value,
@@ -134,7 +147,7 @@ def hessian_of(
         cost_turn=None if options[0] == Family.DRP else cost_turn.to(value.dtype),
     )
     out = _outputs(value, options)
-    totals = backends.resolve(options[-1]).decision_loss(d, Order.HESSIAN, *out)
+    totals = _backend(value, options).decision_loss(d, Order.HESSIAN, *out)
     return (*_filled(out), totals)
 
 
@@ -167,7 +180,7 @@ def _grid_like(value: Tensor) -> Tensor:
 
 def _policy_loss(value: Tensor, cost: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
     loss, totals = value_of(value, cost, rest[:7], rest[7:])  # type: ignore[arg-type]
-    return loss, torch.from_numpy(totals)
+    return loss, _tensor(totals)
 
 
 def _policy_loss_grad(value: Tensor, cost: Tensor, *rest: Any) -> tuple[Tensor, Tensor, Tensor]:
@@ -177,7 +190,7 @@ def _policy_loss_grad(value: Tensor, cost: Tensor, *rest: Any) -> tuple[Tensor, 
 
 def _policy_loss_hvp(value: Tensor, cost: Tensor, *rest: Any) -> tuple[Tensor, Tensor, Tensor]:
     hv, hc, totals = hessian_of(value, cost, rest[:7], rest[7:12], *rest[12:])  # type: ignore[arg-type]
-    return hv, _own(hc), torch.from_numpy(totals)
+    return hv, _own(hc), _tensor(totals)
 
 
 def _fake_loss(value: Tensor, cost: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
@@ -214,5 +227,6 @@ for _name, _run, _fake in (
 ):
     _library.define(_name + _SCHEMAS[_name], tags=(torch.Tag.pt2_compliant_tag,))
     _library.impl(_name, _run, "CPU")
+    _library.impl(_name, _run, "CUDA")
     _library.impl(_name, _refusing(_name), "Autograd")
     torch.library.register_fake(f"bidfcl::{_name}", _fake, lib=_library)

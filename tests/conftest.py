@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import random
 
+import emulated
 import numpy as np
 import pytest
 
@@ -14,8 +16,13 @@ try:
 except ImportError:
     torch = None  # the contract runs without it
 
+EMULATED = emulated.NAME
+LARGE = {"contract.test_large", "contract.test_threads"}  # a lane at a time is too slow for these
+EMULATE = os.environ.get("BIDFCL_TEST_EMULATED", "1") != "0"
+
 BACKENDS = bf.backends.available()
 FAST = [name for name in BACKENDS if name != "reference"]
+THREADED = [name for name in FAST if name != "cuda"]
 
 
 @pytest.fixture(autouse=True)
@@ -27,14 +34,44 @@ def seeded():
         torch.manual_seed(0)
 
 
-@pytest.fixture(params=BACKENDS)
+def pytest_generate_tests(metafunc) -> None:
+    """`backend`: every one there is; `fast`: those whose bits must be those of `reference`. The contract's tests also run on
+    the CUDA sources as plain C++ (tests/emulated)."""
+    file = metafunc.module.__name__
+    emulated = [EMULATED] if file.startswith("contract.") and file not in LARGE and EMULATE else []
+    for name, those in (("backend", BACKENDS + emulated), ("fast", FAST + emulated), ("threaded", THREADED)):
+        if name in metafunc.fixturenames and not _parametrized(metafunc, name):
+            metafunc.parametrize(name, those, indirect=True, scope="function")
+
+
+def _parametrized(metafunc, name: str) -> bool:
+    marks = metafunc.definition.iter_markers("parametrize")
+    return any(name in str(mark.args[0]).replace(" ", "").split(",") for mark in marks)
+
+
+def _ready(name: str) -> str:
+    if name == EMULATED:
+        why = emulated.register()
+        if why is not None and "error:" in why:
+            pytest.fail(f"{EMULATED} does not compile: {why[-2000:]}", pytrace=False)
+        if why is not None:
+            pytest.skip(f"{EMULATED} cannot be built: {why[:400]}")
+    return name
+
+
+@pytest.fixture
 def backend(request) -> str:
-    return request.param
+    return _ready(request.param)
 
 
-@pytest.fixture(params=FAST)
+@pytest.fixture
 def fast(request) -> str:
-    """A backend whose bits must be those of `reference`."""
+    return _ready(request.param)
+
+
+@pytest.fixture
+def threaded(request) -> str:
+    """A fast backend that runs on the processor's threads."""
     return request.param
 
 

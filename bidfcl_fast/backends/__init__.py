@@ -13,8 +13,9 @@ from types import ModuleType
 
 from ..errors import BackendUnavailable
 
-# Best first. `reference` is never chosen by `auto`: it is plain on purpose, and thousands of times slower.
-ORDER = ("cpp", "numba", "reference")
+# Best first. `auto` chooses by where the arrays are: `cuda` for those on a device, and for all others the first fast one on
+# the CPU. `reference` is never chosen: it is plain on purpose, and thousands of times slower.
+ORDER = ("cuda", "cpp", "numba", "reference")
 _AUTO = ("cpp", "numba")
 
 __all__ = ["BackendUnavailable", "available", "describe", "resolve", "threads", "use"]
@@ -40,10 +41,10 @@ def _absent(name: str) -> str | None:
 
 
 def _module(name: str) -> ModuleType:
-    if name not in ORDER:
-        raise ValueError(f"unknown backend {name!r}; expected one of {', '.join(ORDER)}")
     if name in _able:
         return _able[name]
+    if name not in ORDER:
+        raise ValueError(f"unknown backend {name!r}; expected one of {', '.join(ORDER)}")
     return importlib.import_module(f".{name}", __name__)
 
 
@@ -98,11 +99,21 @@ def _require(name: str) -> ModuleType:
     return module
 
 
-def resolve(name: str | None = None) -> ModuleType:
-    """The module that serves a call: `name`, its own `backend=`, else that of `use()`, else BIDFCL_BACKEND, else the first available."""
+def resolve(name: str | None = None, *, on_device: bool = False) -> ModuleType:
+    """The module that serves a call: `name`, its own `backend=`, else that of `use()`, else BIDFCL_BACKEND, else the first available.
+
+    `on_device`: the call's arrays lie on a CUDA device; a backend for the CPU, asked for by name, is then refused.
+    """
     chosen = name or _default or os.environ.get("BIDFCL_BACKEND") or None
     if chosen is not None and chosen != "auto":
-        return _require(chosen)
+        module = _require(chosen)
+        if on_device and not getattr(module, "TAKES_DEVICE_ARRAYS", False):
+            raise TypeError(
+                f"value is on a CUDA device, and backend {chosen!r} takes arrays on the CPU: call value.cpu()"
+            )
+        return module
+    if on_device:
+        return _require("cuda")
     for candidate in _AUTO:
         if _absent(candidate) is None:
             return _module(candidate)

@@ -70,13 +70,28 @@ class TorchCurvature:
             start += layer.size
         return out
 
+    # What happens to numbers one by one; a device may have kernels for it.
+
+    def _activate(self, layer: Layer, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        return bend(layer, z)
+
+    def _slide(self, z: Tensor, slope: Tensor, curve: Tensor | None) -> Tensor | None:
+        """z becomes slope·z; returns curve·z as it was."""
+        bent = None if curve is None else curve * z
+        z.mul_(slope)
+        return bent
+
+    def _return(self, g: Tensor, slope: Tensor, bent: Tensor | None) -> Tensor:
+        g.mul_(slope)
+        return g if bent is None else g.add_(bent)
+
     def linearise(
         self, inputs: Tensor, parameters: Tensor, targets: Tensor | None, weight: Tensor | None, scale: float
     ) -> None:
         self._weights = [w for w, _ in self._parts(parameters)]
         self._entering, self._slope, self._bend = [inputs.clone()], [], []
         for layer, (w, b) in zip(self._layers, self._parts(parameters), strict=True):
-            value, first, second = bend(layer, functional.linear(self._entering[-1], w, b))
+            value, first, second = self._activate(layer, functional.linear(self._entering[-1], w, b))
             self._entering.append(value)
             self._slope.append(first)
             self._bend.append(second)
@@ -107,8 +122,10 @@ class TorchCurvature:
             if k:
                 z.addmm_(moved[-1], self._weights[k].T)
             curved = self._exact and k < last and self._layers[k].activation not in PIECEWISE_LINEAR
-            bent.append(self._bend[k] * z if curved else None)
-            moved.append(z.mul_(self._output if k == last else self._slope[k]))
+            bent.append(
+                self._slide(z, self._output if k == last else self._slope[k], self._bend[k] if curved else None)
+            )
+            moved.append(z)
         delta, out = moved[last], []
         for k in range(last, -1, -1):
             total = delta.T @ self._entering[k]
@@ -122,9 +139,7 @@ class TorchCurvature:
             g = delta @ self._weights[k]
             if self._exact:
                 g.addmm_(self._delta[k], along[k][0])
-            delta = g.mul_(self._slope[k - 1])
-            if (extra := bent[k - 1]) is not None:
-                delta += extra
+            delta = self._return(g, self._slope[k - 1], bent[k - 1])
         return torch.cat(out[::-1])
 
     def diagonal(self) -> Tensor:

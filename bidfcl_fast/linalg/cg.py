@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from . import _cg_host, _cg_torch, _vectors
+from . import _cg_host, _cg_torch, _cuda, _vectors
 from .operator import LinearOperator, as_operator
 
 
@@ -157,6 +157,8 @@ class Recursion:
         self.look = _vectors.count("look_every", look_every or (1 if on_cpu else _LOOK_EVERY), least=1)
         compiled = on_cpu and look_every is None and _cg_host.available()
         self._advance = _cg_host.advance if compiled else _cg_torch.advance
+        if op.device.type == "cuda" and _cuda.kernels() is not None:
+            self._advance = _cuda.advance
         self.products = 0
 
     def product(self, v: Tensor) -> Tensor:

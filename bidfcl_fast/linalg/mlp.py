@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from .. import backends
 from .._network import Layer, Point
-from . import _vectors
+from . import _cuda, _vectors
 from ._mlp_torch import TorchCurvature
 from .operator import LinearOperator
 
@@ -43,8 +43,8 @@ class MLPCurvature(LinearOperator):
     reduction
         "mean": the loss is the mean over rows of the weighted sum over cells (scale 1/n); "sum": the sum (scale 1).
     backend
-        "cpp", "numba" or "reference" (plain torch). None: the first that is there; but torch on other devices than the
-        CPU and for layers wider than 1,024, where its BLAS is the better tool. `backend` says which one it is.
+        "cuda", "cpp", "numba" or "reference" (plain torch). None: on a CUDA device "cuda" where it is there; on the CPU the
+        first that is there, but torch for layers wider than 1,024, where its BLAS is the better tool; torch on other devices. `backend` says which one it is.
 
     Raises
     ------
@@ -72,15 +72,21 @@ class MLPCurvature(LinearOperator):
         first = self._parameters[0]
         super().__init__(sum(p.numel() for p in self._parameters), first.dtype, first.device)
         widest = max(max(layer.inputs, layer.outputs) for layer in self._layers)
-        if backend is None and (self.device.type != "cpu" or widest > _WIDEST):
+        if backend is None and self.device.type == "cuda" and "cuda" in backends.available():
+            backend = "cuda"
+        elif backend is None and (self.device.type != "cpu" or widest > _WIDEST):
             backend = "reference"
         self.backend = backends.resolve(backend).__name__.rpartition(".")[2]
-        if self.device.type != "cpu" and self.backend != "reference":
+        if self.backend == "cuda" and self.device.type == "cpu":
+            raise ValueError("backend 'cuda' works on a CUDA device; the module is on the CPU")
+        if self.device.type != "cpu" and self.backend not in ("reference", "cuda"):
             raise ValueError(f"backend {self.backend!r} works on the CPU; the module is on {self.device}")
         self._torch: TorchCurvature | None = None
         self._numpy: Any = None
         if self.backend == "reference":
             self._torch = TorchCurvature(self._layers, kind == "hessian")
+        elif self.backend == "cuda":
+            self._torch = _cuda.CudaCurvature(self._layers, kind == "hessian", _cuda.kernels())
         else:
             implementation = importlib.import_module(f"..backends.{self.backend}_mlp", __package__)
             dtype = np.dtype(str(self.dtype).removeprefix("torch."))

@@ -26,6 +26,14 @@ struct Best {
     second = larger(second, smaller(first, score));
     first = larger(first, score);
   }
+
+  // What another reader of the same row has seen. Of equal scores the smaller index counts, whoever saw it.
+  BIDFCL_HD void join(const Best& other) {
+    const auto theirs = (other.first > first) | ((other.first == first) & (other.index < index));
+    index = theirs ? other.index : index;
+    second = larger(larger(second, other.second), smaller(first, other.first));
+    first = larger(first, other.first);
+  }
 };
 
 }  // namespace bidfcl

@@ -11,6 +11,13 @@
 #define BIDFCL_HD inline __attribute__((always_inline))
 #endif
 
+// Before a loop that a GPU's compiler should leave rolled: copies of a long body cost registers and save nothing.
+#if defined(__CUDA_ARCH__)
+#define BIDFCL_ROLLED _Pragma("unroll 1")
+#else
+#define BIDFCL_ROLLED
+#endif
+
 namespace bidfcl {
 
 // Sums of up to 2^62 fixed-point numbers, and products of two differences, fit exactly.

@@ -14,7 +14,11 @@ BIDFCL_HD void each_item(int items, const Body& body) {
 }
 template <int Items, class Body>
 BIDFCL_HD void each_item(std::integral_constant<int, Items>, const Body& body) {
+#if defined(__CUDA_ARCH__)
+#pragma unroll
+#elif !defined(__CUDACC__)
 #pragma GCC unroll 16
+#endif
   for (int j = 0; j < Items; ++j) body(j);
 }
 

@@ -19,13 +19,13 @@ struct FixedPoint {
   int shift;
   double factor, factor_too;  // 2^shift in two factors: one alone may leave the range of double
 
-  static FixedPoint for_largest(double magnitude) {
+  static BIDFCL_HD FixedPoint for_largest(double magnitude) {
     int exponent = 0;
     std::frexp(magnitude, &exponent);
     return of_shift(kFixedPointBits - exponent);
   }
 
-  static FixedPoint of_shift(int shift) {
+  static BIDFCL_HD FixedPoint of_shift(int shift) {
     return {shift, std::ldexp(1.0, shift / 2), std::ldexp(1.0, shift - shift / 2)};
   }
 
@@ -37,15 +37,21 @@ struct FixedPoint {
     return n;
   }
 
+  // Whether x is a whole number of units.
+  BIDFCL_HD bool is_exact(double x) const {
+    const double scaled = x * factor * factor_too;
+    return x == 0 || (scaled != 0 && scaled == std::floor(scaled));
+  }
+
   // The largest integer not above x·2^shift, held within 2^125: a budget beyond that is beyond every spend.
-  int128 floor(double x) const {
+  BIDFCL_HD int128 floor(double x) const {
     const double limit = std::ldexp(1.0, 125);
     double scaled = std::floor(x * factor * factor_too);
     if (scaled == 0 && x < 0) scaled = -1;
     return static_cast<int128>(std::fmax(-limit, std::fmin(limit, scaled)));
   }
 
-  double nearest(int128 n) const { return std::ldexp(static_cast<double>(n), -shift); }
+  BIDFCL_HD double nearest(int128 n) const { return std::ldexp(static_cast<double>(n), -shift); }
 
   // The smallest double that is not below the number.
   double above(int128 n) const {
@@ -57,19 +63,19 @@ struct FixedPoint {
 
 // From this magnitude on, every number of type T is a whole number of units: its last digit is one or more.
 template <class T>
-double least_whole(const FixedPoint& scale) {
+BIDFCL_HD double least_whole(const FixedPoint& scale) {
   return std::ldexp(1.0, std::numeric_limits<T>::digits - 1 - scale.shift);
 }
 
 // Whether every number of type T is whole, given the least magnitude (0: there are none but zeros).
 template <class T>
-bool is_whole(double least, const FixedPoint& scale) {
+BIDFCL_HD bool is_whole(double least, const FixedPoint& scale) {
   return least == 0 || least >= least_whole<T>(scale);
 }
 
 // The double nearest to value/cost in the problem's own units (both positive, as integers of the two scales).
-inline double slope_nearest(std::int64_t value, std::int64_t cost, const FixedPoint& value_scale,
-                            const FixedPoint& cost_scale) {
+BIDFCL_HD double slope_nearest(std::int64_t value, std::int64_t cost, const FixedPoint& value_scale,
+                               const FixedPoint& cost_scale) {
   int128 dividend = value;
   int moved = 0;
   while (dividend >> 125 == 0) {

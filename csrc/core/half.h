@@ -39,6 +39,32 @@ BIDFCL_HD float from_float16(std::uint16_t half) {
 // The upper half of a float.
 BIDFCL_HD float from_bfloat16(std::uint16_t half) { return float_of_bits(static_cast<std::uint32_t>(half) << 16); }
 
+// Back, to nearest, ties to even.
+BIDFCL_HD std::uint16_t to_bfloat16(float x) {
+  std::uint32_t bits;
+  std::memcpy(&bits, &x, sizeof bits);
+  const std::uint32_t rounded = (bits + 0x7fffu + ((bits >> 16) & 1)) >> 16;
+  return static_cast<std::uint16_t>(x != x ? 0x7fc0u : rounded);
+}
+
+BIDFCL_HD std::uint16_t to_float16(float x) {
+  std::uint32_t bits;
+  std::memcpy(&bits, &x, sizeof bits);
+  const std::uint32_t sign = (bits >> 16) & 0x8000u;
+  bits &= 0x7fffffffu;
+  float size;
+  std::memcpy(&size, &bits, sizeof size);
+  // Small numbers: adding ½ rounds to subnormal units of 2⁻²⁴. Others: rounded in place, then the exponent is moved.
+  const float shifted = size + 0.5f;
+  std::uint32_t small;
+  std::memcpy(&small, &shifted, sizeof small);
+  small -= 0x3f000000u;
+  const std::uint32_t normal = (bits + 0xfffu + ((bits >> 13) & 1) - 0x38000000u) >> 13;
+  const std::uint32_t finite = bits < 0x38800000u ? small : normal;
+  const std::uint32_t beyond = bits > 0x7f800000u ? 0x7e00u : 0x7c00u;
+  return static_cast<std::uint16_t>(sign | (bits >= 0x477ff000u ? beyond : finite));
+}
+
 template <class T>
 BIDFCL_HD T read_cell(const void* cells, std::int64_t at, Stored storage) {
   if constexpr (sizeof(T) == sizeof(float)) {

@@ -52,12 +52,14 @@ template <class T>
 BIDFCL_HD void quantise(const RowView<T>& row, const FixedPoint& value_scale, const FixedPoint& cost_scale,
                         FixedRow& out) {
   if (row.open == nullptr) {
+    BIDFCL_ROLLED
     for (int j = 0; j < row.items; ++j) {
       out.value[j] = value_scale(row.value_at(j));
       out.cost[j] = cost_scale(row.cost_at(j));
     }
     return;
   }
+  BIDFCL_ROLLED
   for (int j = 0; j < row.items; ++j) {
     const bool open = row.open_at(j);  // what stands in a closed cell may not even be a number
     out.value[j] = open ? value_scale(row.value_at(j)) : -kClosed;
@@ -68,6 +70,7 @@ BIDFCL_HD void quantise(const RowView<T>& row, const FixedPoint& value_scale, co
 // Where a hull starts: least cost, then largest value, then smallest index; -1 if nothing is open.
 BIDFCL_HD int cheapest(const FixedRow& row) {
   int at = 0;
+  BIDFCL_ROLLED
   for (int j = 1; j < row.items; ++j)
     if (row.cost[j] < row.cost[at] || (row.cost[j] == row.cost[at] && row.value[j] > row.value[at])) at = j;
   return row.cost[at] == kClosed ? -1 : at;
@@ -80,6 +83,7 @@ BIDFCL_HD int cheapest(const FixedRow& row) {
 BIDFCL_HD bool next_edge(const FixedRow& row, int at, Edge& edge) {
   const std::int64_t value_at = row.value[at], cost_at = row.cost[at];
   double steepest = 0;
+  BIDFCL_ROLLED
   for (int j = 0; j < row.items; ++j) {
     const std::int64_t value = row.value[j] - value_at, cost = row.cost[j] - cost_at;
     const double rise = static_cast<double>(value > 0 ? value : 0), run = static_cast<double>(cost > 0 ? cost : 1);
@@ -89,6 +93,7 @@ BIDFCL_HD bool next_edge(const FixedRow& row, int at, Edge& edge) {
   if (!(steepest > 0)) return false;
   const double contender = steepest * (1 - kSlopeFilter);
   edge.stop = -1;
+  BIDFCL_ROLLED
   for (int j = 0; j < row.items; ++j) {
     if (row.slope[j] < contender) continue;
     const std::int64_t value = row.value[j] - value_at, cost = row.cost[j] - cost_at;

@@ -32,6 +32,17 @@ struct EndChoices {
   Num low;          // the best score at `low`; whose it is, is asked afterwards
   Num value, cost;  // of the choice at the high end
   Num reach;        // largest |cost|, kept only where products are rounded before they are subtracted
+
+  // What another reader of the same row has seen.
+  BIDFCL_HD void join(const EndChoices& other) {
+    const auto theirs =
+        (other.high.first > high.first) | ((other.high.first == high.first) & (other.high.index < high.index));
+    value = theirs ? other.value : value;
+    cost = theirs ? other.cost : cost;
+    high.join(other.high);
+    low = larger(low, other.low);
+    reach = larger(reach, other.reach);
+  }
 };
 
 // The score of METHOD.md §2: a_ij = value − λ·cost. `Fused` says whether multiply-add rounds once.

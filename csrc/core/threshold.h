@@ -15,7 +15,7 @@ struct Threshold {
   int exponent;
   double slope;  // rounded, infinite or zero beyond the range of double: a filter
 
-  static Threshold of(double multiplier, const FixedPoint& value_scale, const FixedPoint& cost_scale) {
+  static BIDFCL_HD Threshold of(double multiplier, const FixedPoint& value_scale, const FixedPoint& cost_scale) {
     int exponent = 0;
     const double fraction = std::frexp(multiplier, &exponent);
     const int to_fixed = value_scale.shift - cost_scale.shift;
@@ -36,7 +36,7 @@ struct Threshold {
 
 // Where a row stands at the threshold: after every edge that is steeper. `at` is its cheapest choice.
 BIDFCL_HD int after_steeper(const FixedRow& row, int at, const Threshold& threshold) {
-  Edge edge;
+  Edge edge{};
   while (next_edge(row, at, edge) && threshold.below(edge)) at = edge.stop;
   return at;
 }

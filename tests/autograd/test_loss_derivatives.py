@@ -480,7 +480,7 @@ def test_drp_weighs_by_shares_by_counts_or_as_told():
         ({"temperature": float("inf")}, "temperature"),
         ({"mask": torch.ones(4, 3)}, "mask must be bool"),
         ({"multiplier_grad": "implicit"}, "needs cost_outcome"),
-        ({"backend": "cuda"}, "unknown backend"),
+        ({"backend": "opencl"}, "unknown backend"),
     ],
 )
 def test_misuse_is_named(change, match):

@@ -237,7 +237,7 @@ def test_without_throw_every_problem_has_its_status(backend, arrays):
 
 
 @pytest.mark.parametrize("count", ["0", "-2", "two", ""])
-def test_thread_count_that_is_none(fast, arrays, monkeypatch, count):
+def test_thread_count_that_is_none(threaded, arrays, monkeypatch, count):
     monkeypatch.setenv("BIDFCL_NUM_THREADS", count)
     with _raises(ValueError, "BIDFCL_NUM_THREADS must be a positive integer", repr(count)):
-        bf.solve_mckp(*arrays, 9.0, backend=fast)
+        bf.solve_mckp(*arrays, 9.0, backend=threaded)

@@ -55,7 +55,8 @@ def _instance(kind, users, items, seed=0, *, masked=False):
     return bits_near(value, kind), bits_near(cost, kind), mask, cost.max(axis=1).sum() * np.array([0.01, 0.3, 1.2])
 
 
-SIZES = {"cpp": [(3, 2), (300, 1), (3_000, 3), (9_000, 10), (400, 700)], "numba": [(300, 4)], "reference": [(40, 4)]}
+SIZES = {"cpp": [(3, 2), (300, 1), (3_000, 3), (9_000, 10), (400, 700)], "numba": [(300, 4)], "reference": [(40, 4)],
+         "cuda": [(3, 2), (300, 1), (90_000, 3), (400, 700)], "cuda_emulated": [(3, 2), (300, 4)]}  # fmt: skip
 
 
 @pytest.mark.parametrize("masked", [False, True], ids=["open", "masked"])

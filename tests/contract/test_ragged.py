@@ -22,6 +22,7 @@ SHAPES = {
     "rising": lambda rng, n: 1 + np.arange(n) * 20 // n,
 }
 USERS = {"cpp": (1, 2, 40, 300, 2_500, 20_000), "numba": (1, 40, 300, 8_000), "reference": (1, 40)}
+USERS |= {"cuda": USERS["numba"], "cuda_emulated": (1, 300)}
 
 
 def solve(x: Ragged, budget, backend, **options):

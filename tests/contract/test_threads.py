@@ -132,14 +132,14 @@ def test_the_large_plan_is_the_references(large, fast):
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-def test_a_forked_child_solves(large, fast):
+def test_a_forked_child_solves(large, threaded):
     """The child has none of its parent's threads, and must not wait for them."""
     x, b = large
-    expected = bf.solve_mckp(x.value, x.cost, b[1], backend=fast)
+    expected = bf.solve_mckp(x.value, x.cost, b[1], backend=threaded)
     child = os.fork()
     if child == 0:
         try:
-            same = np.array_equal(bf.solve_mckp(x.value, x.cost, b[1], backend=fast).choice, expected.choice)
+            same = np.array_equal(bf.solve_mckp(x.value, x.cost, b[1], backend=threaded).choice, expected.choice)
             os._exit(0 if same else 1)
         finally:
             os._exit(2)

@@ -20,17 +20,22 @@ FLAVOURS = {
     "sanitized": ["-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"],
     "threads": ["-O1", "-g", "-fsanitize=thread"],
 }
+# The rows that CPU and GPU share, by the other compiler as well.
+SHARED_ROWS = {"test_fixed", "test_hull", "test_plan", "test_warp", "test_activation"}
+CLANG = shutil.which("clang++")
 
 
 # The one program with threads runs under their sanitizer as well.
-RUNS = [(p, f) for p in PROGRAMS for f in FLAVOURS if f != "threads" or p == "test_threads"]
+RUNS = [(p, f, COMPILER) for p in PROGRAMS for f in FLAVOURS if f != "threads" or p == "test_threads"]
+RUNS += [(p, "sanitized", CLANG) for p in PROGRAMS if CLANG and p in SHARED_ROWS]
 
 
-@pytest.mark.parametrize(("program", "flavour"), RUNS)
-def test_program(program: str, flavour: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("program", "flavour", "compiler"), RUNS, ids=lambda x: Path(x).name)
+def test_program(program: str, flavour: str, compiler: str, tmp_path: Path) -> None:
     source, binary = ROOT / "tests" / "cpp" / f"{program}.cpp", tmp_path / program
+    include = ["-I", ROOT / "tests" / "emulated", "-I", ROOT / "csrc"]
     flags = ["-std=c++17", "-pthread", "-Wall", "-Wextra", "-Werror", "-ffp-contract=off", *FLAVOURS[flavour]]
-    built = subprocess.run([COMPILER, *flags, source, "-o", binary], capture_output=True, text=True)
+    built = subprocess.run([compiler, *flags, *include, source, "-o", binary], capture_output=True, text=True)
     if flavour != "plain" and built.returncode and "cannot find" in built.stderr:
         pytest.skip("the compiler has no sanitizer runtime")
     assert built.returncode == 0, built.stderr

@@ -33,8 +33,18 @@ def test_native_code_names_no_framework(source):
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda p: p.relative_to(ROOT).as_posix())
 def test_only_the_bindings_know_python(source):
-    if source.name != "bindings.cpp":
+    if source.name not in {"bindings.cpp", "arguments.h", "CMakeLists.txt"}:
         assert not re.search(r"pybind11|Python\.h|\bPy[A-Z]\w+", source.read_text())
+
+
+def test_launch_alone_launches():
+    """Launches, thread indices, barriers, atomics and the CUDA runtime stand in two headers, which the tests replace."""
+    own = {"launch.cuh", "warp_group.cuh"}
+    words = r"<<<|\b(threadIdx|blockIdx|blockDim|gridDim|__shfl\w*|__sync\w*|__shared__|__global__|atomic[A-Z]\w*|cuda[A-Z]\w*)\b"
+    for source in (ROOT / "csrc" / "cuda").rglob("*"):
+        if source.suffix in {".cu", ".cuh", ".h", ".cpp"} and source.name not in own:
+            found = re.search(words, source.read_text())
+            assert found is None, f"{source.name} says {found.group()}"
 
 
 def test_importing_loads_neither_torch_nor_numba():

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "../../capi.h"
+#include "../../core/bracket.h"
 #include "../../core/threshold.h"
 #include "../../status.h"
 #include "../machine/for_rows.h"
@@ -26,14 +27,9 @@ constexpr std::int64_t kChunk = 8192;  // users a thread takes at a time
 template <class T>
 DecideJob<T> job_at(const InstanceView<T>& instance, double multiplier, double margin, const FixedPoint& value_scale,
                     const FixedPoint& cost_scale, std::int32_t* choice) {
-  // Beyond the type, scores are infinite or NaN, and those are never certain; below it, λ·cost is lost in the units.
-  const double units = std::ldexp(4.0, -value_scale.shift) + multiplier * std::ldexp(4.0, -cost_scale.shift);
-  const double lost = std::fmin(multiplier, static_cast<double>(std::numeric_limits<T>::min())) *
-                      std::ldexp(1.0, kFixedPointBits - cost_scale.shift);
-  const T doubt = static_cast<T>(units + lost + margin);
   return {instance,
           static_cast<T>(multiplier),
-          std::nextafter(doubt, std::numeric_limits<T>::infinity()),
+          decision_doubt<T>(multiplier, margin, value_scale, cost_scale),
           value_scale,
           cost_scale,
           choice};

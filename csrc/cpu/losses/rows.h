@@ -40,30 +40,8 @@ BIDFCL_HD float to_number(Half x) {
 
 BIDFCL_HD void from_number(float x, float& out) { out = x; }
 BIDFCL_HD void from_number(double x, double& out) { out = x; }
-// To nearest, ties to even.
-BIDFCL_HD void from_number(float x, Bfloat& out) {
-  std::uint32_t bits;
-  std::memcpy(&bits, &x, sizeof bits);
-  const std::uint32_t rounded = (bits + 0x7fffu + ((bits >> 16) & 1)) >> 16;
-  out.bits = static_cast<std::uint16_t>(x != x ? 0x7fc0u : rounded);
-}
-BIDFCL_HD void from_number(float x, Half& out) {
-  std::uint32_t bits;
-  std::memcpy(&bits, &x, sizeof bits);
-  const std::uint32_t sign = (bits >> 16) & 0x8000u;
-  bits &= 0x7fffffffu;
-  float size;
-  std::memcpy(&size, &bits, sizeof size);
-  // Small numbers: adding ½ rounds to subnormal units of 2⁻²⁴. Others: rounded in place, then the exponent is moved.
-  const float shifted = size + 0.5f;
-  std::uint32_t small;
-  std::memcpy(&small, &shifted, sizeof small);
-  small -= 0x3f000000u;
-  const std::uint32_t normal = (bits + 0xfffu + ((bits >> 13) & 1) - 0x38000000u) >> 13;
-  const std::uint32_t finite = bits < 0x38800000u ? small : normal;
-  const std::uint32_t beyond = bits > 0x7f800000u ? 0x7e00u : 0x7c00u;
-  out.bits = static_cast<std::uint16_t>(sign | (bits >= 0x477ff000u ? beyond : finite));
-}
+BIDFCL_HD void from_number(float x, Bfloat& out) { out.bits = to_bfloat16(x); }
+BIDFCL_HD void from_number(float x, Half& out) { out.bits = to_float16(x); }
 
 template <class S>
 BIDFCL_HD const S* element(const Grid& grid, std::int64_t user, std::int64_t item) {

@@ -7,6 +7,7 @@
 #include <deque>
 #include <limits>
 
+#include "../../core/bracket.h"
 #include "../machine/for_rows.h"
 #include "edges.h"
 #include "narrow.h"
@@ -16,17 +17,6 @@ namespace bidfcl {
 namespace {
 
 constexpr std::int64_t kChunk = 8192;  // users a thread takes at a time
-
-// The bracket's ends for the rows: outside the bracket, in the rows' own type. False if that has no such numbers.
-template <class T>
-bool place(const Bracket& bracket, BracketEnds<T>& ends) {
-  const double below = BracketEnds<T>::below(bracket.low, bracket.high);
-  ends.low = static_cast<T>(below);
-  ends.high = std::nextafter(static_cast<T>(bracket.high), std::numeric_limits<T>::infinity());
-  const double width = static_cast<double>(ends.high) - ends.low, reach = bracket.low - ends.low;
-  ends.leverage = std::nextafter(static_cast<T>(width / reach), std::numeric_limits<T>::infinity());
-  return std::isfinite(ends.low) && std::isfinite(ends.high) && reach > 0 && std::isfinite(ends.leverage);
-}
 
 // Takes in one run of walked users: their choices at the high end, and their edges. `moved`: what slopes are multiplied
 // with to be in the units of `map`.
@@ -74,7 +64,8 @@ std::int64_t parts_of(std::int64_t users) { return (users + kChunk - 1) / kChunk
 template <class T>
 bool can_sweep(const Bracket& bracket) {
   BracketEnds<T> ends{};
-  return bracket.low >= 0 && bracket.low < bracket.high && std::isfinite(bracket.high) && place(bracket, ends);
+  return bracket.low >= 0 && bracket.low < bracket.high && std::isfinite(bracket.high) &&
+         place_ends(bracket.low, bracket.high, ends);
 }
 
 template <class T>
@@ -118,9 +109,9 @@ struct Reading {
   void look_into(const Bracket& bracket) {
     out.bracket = bracket;
     if (!job.everybody) {
-      place(bracket, sweep.ends);
-      sweep.ends.doubt_low = doubt_of<T>(std::fabs(sweep.ends.low), job.value_scale, job.cost_scale);
-      sweep.ends.doubt_high = doubt_of<T>(sweep.ends.high, job.value_scale, job.cost_scale);
+      place_ends(bracket.low, bracket.high, sweep.ends);
+      sweep.ends.doubt_low = doubt_at<T>(std::fabs(sweep.ends.low), job.value_scale, job.cost_scale);
+      sweep.ends.doubt_high = doubt_at<T>(sweep.ends.high, job.value_scale, job.cost_scale);
     }
     walk = walk_job(job.instance, job.value_scale, job.cost_scale, walked(job, bracket));
     walk.whole = sweep.whole;

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cmath>
 
+#include "../../core/certificate.h"
 #include "../../status.h"
 #include "../machine/for_rows.h"
 

@@ -1,0 +1,65 @@
+// Thirty-two rows on their way between memory and a warp's threads: neighbours in memory are read by neighbouring
+// lanes, sixteen bytes at a time where they lie side by side, and each thread then has its row to itself.
+#pragma once
+
+#include "core/plan.h"
+#include "core/views.h"
+
+namespace bidfcl {
+
+// Rows start an odd number of cells apart, so that 32 threads at the same column meet 32 banks.
+BIDFCL_HD constexpr int row_pitch(int items) { return items | 1; }
+
+template <class T>
+struct alignas(16) Quad {
+  static constexpr int count = 16 / static_cast<int>(sizeof(T));
+  T x[16 / sizeof(T)];
+};
+
+// [rows, items] cells, of any storage and strides.
+struct Cells {
+  const void* data;
+  std::int64_t row, item;
+  Stored storage;
+};
+
+template <class T>
+BIDFCL_HD void stage_cells(const Cells& from, std::int64_t first, int rows, int items, int lane, T* tile) {
+  const int pitch = row_pitch(items), cells = rows * items;
+  int done = 0;
+  if (from.storage == Stored::kOwn && from.item == 1 && from.row == items) {
+    const T* const start = static_cast<const T*>(from.data) + first * from.row;
+    if (reinterpret_cast<std::uintptr_t>(start) % sizeof(Quad<T>) == 0) {
+      const auto* const quads = reinterpret_cast<const Quad<T>*>(start);
+      done = cells / Quad<T>::count * Quad<T>::count;
+      for (int q = lane; q * Quad<T>::count < done; q += kWarp) {
+        const Quad<T> quad = quads[q];
+        for (int n = 0; n < Quad<T>::count; ++n) {
+          const int k = q * Quad<T>::count + n;
+          tile[k / items * pitch + k % items] = quad.x[n];
+        }
+      }
+    }
+  } else if (from.row < from.item) {  // users lie side by side
+    BIDFCL_ROLLED
+    for (int j = 0; j < items; ++j) BIDFCL_ROLLED
+    for (int r = lane; r < rows; r += kWarp)
+      tile[r * pitch + j] = read_cell<T>(from.data, (first + r) * from.row + j * from.item, from.storage);
+    return;
+  }
+  BIDFCL_ROLLED
+  for (int k = done + lane; k < cells; k += kWarp) {
+    const int r = k / items, j = k - r * items;
+    tile[r * pitch + j] = read_cell<T>(from.data, (first + r) * from.row + j * from.item, from.storage);
+  }
+}
+
+// Back to rows side by side. `put(k, x)` writes cell k of the rows from `first` on.
+template <class T, class Put>
+BIDFCL_HD void unstage_cells(const T* tile, int rows, int items, int lane, const Put& put) {
+  const int pitch = row_pitch(items), cells = rows * items;
+  BIDFCL_ROLLED
+  for (int k = lane; k < cells; k += kWarp) put(k, tile[k / items * pitch + k % items]);
+}
+
+}  // namespace bidfcl
