@@ -83,10 +83,18 @@ def nvcc():
     """The CUDA compiler, or NoNative."""
     asked = os.environ.get("CUDACXX")
     homes = [os.environ[name] for name in ("CUDA_HOME", "CUDA_PATH") if os.environ.get(name)]
-    for path in [asked, shutil.which("nvcc", path=TOOLS), *(str(Path(home) / "bin" / "nvcc") for home in homes)]:
+    wheels = sorted(Path(sysconfig.get_path("purelib")).glob("nvidia/*/bin/nvcc"), reverse=True)
+    for path in [
+        asked,
+        shutil.which("nvcc", path=TOOLS),
+        *(str(Path(home) / "bin" / "nvcc") for home in homes),
+        *map(str, wheels),
+    ]:
         if path and os.access(path, os.X_OK):
             return path
-    raise NoNative("no CUDA compiler (nvcc) was found on PATH, in CUDACXX or in CUDA_HOME")
+    raise NoNative(
+        "no CUDA compiler (nvcc) was found on PATH, in CUDACXX, in CUDA_HOME or among the wheels of nvidia-cuda-nvcc"
+    )
 
 
 def cuda(build, prefix):

@@ -12,6 +12,7 @@ import json
 import os
 import re
 import shutil
+import struct
 import subprocess
 import sys
 import tempfile
@@ -22,7 +23,7 @@ TABLE = ROOT / "bench" / "results" / "ptxas.json"
 ARCHITECTURES = ("sm_80", "sm_86", "sm_89", "sm_90", "sm_100", "sm_120")
 WHEELS = ("nvidia-cuda-nvcc", "nvidia-cuda-crt", "nvidia-nvvm", "nvidia-cuda-runtime", "nvidia-cuda-cccl")
 FLAGS = (
-    "-std=c++17", "-O3", "--expt-relaxed-constexpr", "--resource-usage", "-Werror=all-warnings",
+    "-std=c++17", "-O3", "--fmad=false", "--expt-relaxed-constexpr", "--resource-usage", "-Werror=all-warnings",
     "-Xcompiler=-Wall,-Wextra,-Wno-psabi",
 )  # fmt: skip
 
@@ -68,22 +69,41 @@ def name_of(mangled: str) -> str:
     return full.removeprefix("void ")
 
 
+def code_bytes(cubin: bytes) -> dict[str, int]:
+    """Bytes of machine code of each kernel: the sizes of an ELF file's sections .text.<kernel>."""
+    (table,) = struct.unpack_from("<Q", cubin, 0x28)
+    size, count, names = struct.unpack_from("<HHH", cubin, 0x3A)
+
+    def section(k: int) -> tuple[int, int, int]:
+        (name,) = struct.unpack_from("<I", cubin, table + k * size)
+        return (name, *struct.unpack_from("<QQ", cubin, table + k * size + 24))
+
+    strings = section(names)[1]
+    found = {}
+    for name, _, length in map(section, range(count)):
+        text = cubin[strings + name : cubin.index(b"\0", strings + name)].decode()
+        if text.startswith(".text."):
+            found[text.removeprefix(".text.")] = length
+    return found
+
+
 def compiled(nvcc: Path, source: Path, architecture: str, whole: bool) -> dict[str, dict[str, int]]:
     """What ptxas says of each kernel of one file; raises what nvcc says if it fails. `whole`: the host's side is compiled too."""
     with tempfile.TemporaryDirectory() as folder:
         command = [
             nvcc,
             *FLAGS,
-            "-c" if whole else "-cubin",
+            *(("-c", "--keep", f"--keep-dir={folder}") if whole else ("-cubin",)),
             f"-arch={architecture}",
             "-I",
             ROOT / "csrc",
             *headers(nvcc),
             "-o",
-            f"{folder}/out.o",
+            f"{folder}/out.o" if whole else f"{folder}/out.cubin",
             source,
         ]
         done = subprocess.run([str(c) for c in command], capture_output=True, text=True)
+        code = {} if done.returncode else code_bytes(next(Path(folder).glob("*.cubin")).read_bytes())
     if done.returncode:
         raise RuntimeError(f"{source.relative_to(ROOT)}, {architecture}:\n{done.stdout}{done.stderr}")
     kernels = {}
@@ -101,6 +121,7 @@ def compiled(nvcc: Path, source: Path, architecture: str, whole: bool) -> dict[s
             "shared": number(r"(\d+) bytes smem"),
             "stack": number(r"(\d+) bytes stack frame"),
             "spilled": number(r"(\d+) bytes spill stores") + number(r"(\d+) bytes spill loads"),
+            "instructions": code[mangled] // 16,
         }
     return kernels
 
@@ -136,7 +157,7 @@ def main() -> int:
         for architecture, kernels in found.items():
             known = table["architectures"].get(architecture, {})
             for name in sorted(kernels.keys() | known.keys()):
-                if known and kernels.get(name) != known.get(name):
+                if kernels.get(name) != known.get(name):
                     faults.append(f"{architecture} {name}: {kernels.get(name)}, and the table says {known.get(name)}")
     else:
         print(f"nvcc {version} is not the table's {table['nvcc']}: only spills are judged")

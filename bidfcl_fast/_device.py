@@ -56,7 +56,7 @@ class Torch:
         return room[:size].view(wanted).view(shape)
 
     def from_host(self, x: np.ndarray, like: Any) -> Any:
-        return self._torch.from_numpy(np.ascontiguousarray(x)).to(like.device)
+        return self._torch.from_numpy(np.require(x, requirements=["C", "W"])).to(like.device)
 
     def to_host(self, x: Any) -> np.ndarray:
         if x.dtype == self._torch.bfloat16:

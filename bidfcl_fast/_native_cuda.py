@@ -80,6 +80,11 @@ class Place:
         """What stands in memory taken here, as an array of the caller's library."""
         return self._like.library.typed(self._rooms[address], dtype, shape)
 
+    def host(self, address: int, dtype: Any, shape: tuple[int, ...]) -> np.ndarray:
+        """The same on the host."""
+        made = self.typed(address, dtype, shape)
+        return made if isinstance(made, np.ndarray) else self._like.library.to_host(made)
+
 
 def _strided(x: DeviceArray | None) -> tuple[int, int, int, int]:
     if x is None:
@@ -258,8 +263,11 @@ class CudaOps:
         )
 
     def received_intervals(self, value: np.ndarray, cost: np.ndarray, treatment: np.ndarray) -> np.ndarray:
-        """See `_native.received_intervals`."""
-        arrays = [self.own.upload(x) for x in (value, cost, treatment)]
+        """See `_native.received_intervals`; value and cost may be on a device, and are then read there."""
+        if isinstance(value, DeviceArray):
+            arrays = [value, cost, value.library.view(value.back(treatment))]
+        else:
+            arrays = [self.own.upload(x) for x in (value, cost, treatment)]
         place = Place(arrays[0])
         grids = [(x.address, 0, *(s // x.itemsize for s in x.strides)) for x in arrays]
         low = place.allocate(16 * len(treatment))
@@ -274,9 +282,9 @@ class CudaOps:
             low + 8 * len(treatment),
             astray,
         )
-        if place.typed(astray, np.int64, (1,))[0]:
+        if place.host(astray, np.int64, (1,))[0]:
             raise stray_treatment(treatment, value.shape[1])
-        return place.typed(low, np.float64, (2, len(treatment)))
+        return place.host(low, np.float64, (2, len(treatment)))
 
     # --- curvature, on torch's tensors ---------------------------------------------------------------------------------
 

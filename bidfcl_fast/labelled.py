@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import _check, backends
-from ._arrays import to_numpy
+from ._device import on_host, view
 from .data.table import Table
 from .errors import InfeasibleBudget
 
@@ -81,27 +81,35 @@ def labelled_multiplier(
 ) -> Eom:
     """`eom` from arrays, those of the losses: value_hat, cost_hat [N, M]; treatment, outcome, cost_outcome, weight [N].
 
-    With `weight` = 1/(N·p_t), `budget` is money per user. Arrays of any library.
+    With `weight` = 1/(N·p_t), `budget` is money per user. Arrays of any library; predictions on a CUDA device are read there, and the
+    two ends of each row's interval come to the host, where they are sorted.
     """
-    problems = _check.instance(value_hat, cost_hat, None)
-    value, cost = problems.value[0], problems.cost[0]
-    _finite("value_hat", value)
-    _finite("cost_hat", cost)
-    n = len(value)
-    t = np.ascontiguousarray(to_numpy("treatment", treatment))
+    problems = _check.instance(value_hat, cost_hat, None, device=True)
+    module = backends.resolve(backend, on_device=problems.on_device)
+    if problems.on_device:
+        if not module.magnitudes(problems).finite:
+            problems = problems.on_host()
+        value, cost = view("value_hat", value_hat), view("cost_hat", cost_hat)
+    if not problems.on_device:
+        problems = problems.widened()
+        value, cost = problems.value[0], problems.cost[0]
+        _finite("value_hat", value)
+        _finite("cost_hat", cost)
+    n = problems.users
+    t = np.ascontiguousarray(_label("treatment", treatment))
     if t.dtype.kind not in "iu" or t.shape != (n,):
         raise ValueError(f"treatment must be [{n}] integers, got shape {list(t.shape)}, dtype {t.dtype}")
     labels = []
     for name, x in (("outcome", outcome), ("cost_outcome", cost_outcome), ("weight", weight)):
-        array = np.asarray(to_numpy(name, x), np.float64)
+        array = np.asarray(_label(name, x), np.float64)
         if array.shape != (n,):
             raise ValueError(f"{name} must be [{n}], got shape {list(array.shape)}")
         _finite(name, array)
         labels.append(array)
-    budgets = np.asarray(to_numpy("budget", budget), np.float64)
+    budgets = np.asarray(_label("budget", budget), np.float64)
     if budgets.ndim > 1 or budgets.size == 0 or not np.isfinite(budgets).all():
         raise ValueError(f"budget must be a finite number or [K], got {budget!r}")
-    low, high = backends.resolve(backend).received_intervals(value, cost, t.astype(np.int64, copy=False))
+    low, high = module.received_intervals(value, cost, t.astype(np.int64, copy=False))
     worth, price = labels[2] * labels[0], labels[2] * labels[1]
     steps = _steps(low, high, price, worth)
     found = [_first_within(steps, low, high, price, float(b)) for b in np.atleast_1d(budgets)]
@@ -148,6 +156,12 @@ def _first_within(
         if total <= budget:
             return total, multiplier
     raise InfeasibleBudget(budget, float(least[-1]))
+
+
+def _label(name: str, x: Any) -> np.ndarray:
+    """On the host, wherever it was."""
+    seen: np.ndarray = on_host(view(name, x))
+    return seen
 
 
 def _finite(name: str, x: np.ndarray) -> None:

@@ -16,6 +16,12 @@ inline Stored storage_of(const Problems& p) {
   return p.dtype == kBFloat16 ? Stored::kBFloat16 : Stored::kOwn;
 }
 
+// Of a loss's arrays, from its storage code.
+inline Stored stored_as(int storage) {
+  if (storage == kStoreFloat16) return Stored::kFloat16;
+  return storage == kStoreBfloat16 ? Stored::kBFloat16 : Stored::kOwn;
+}
+
 // Whether all problems are about the same users: they differ in their budget alone.
 inline bool is_one_instance(const Problems& p) {
   const auto same = [&](const std::int64_t* x) {

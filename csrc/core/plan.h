@@ -6,11 +6,17 @@
 namespace bidfcl {
 
 constexpr int kWarp = 32;
+constexpr int kMostWarps = 4;  // of a block
 constexpr std::int64_t kScratchMost = std::int64_t{64}
                                       << 20;  // bytes of a device's memory for rows too wide for shared
 
+// Shared memory that a block keeps for the sums of its warps.
+constexpr std::int64_t kBlockSum = 512;
+// What every architecture gives a block without being asked.
+constexpr std::int64_t kBlockShared = 48 << 10;
+
 struct DeviceLimits {
-  std::int64_t shared_bytes;  // a block may have
+  std::int64_t shared_bytes;  // a block's scratch may have: with kBlockSum they are all its shared memory
   std::int64_t most_blocks;   // of a grid
   std::int64_t small_users;   // a problem of no more is walked as it is, without a bracket
 };
@@ -35,16 +41,15 @@ struct LaunchPlan {
 // is wide when the tile does not fit into a block's shared memory; without row_bytes (negative), no row is.
 BIDFCL_HD LaunchPlan plan_rows(std::int64_t problems, std::int64_t users, std::int64_t tile_bytes,
                                std::int64_t row_bytes, const DeviceLimits& limits) {
-  constexpr int kWarps = 4;
   constexpr std::int64_t kLeastRows = 128, kMostRows = 2048, kEnoughChunks = 4096;
   LaunchPlan out{};
-  out.warps = kWarps;
+  out.warps = kMostWarps;
   out.shared = true;
   out.warp_bytes = (tile_bytes + 15) / 16 * 16;
   while (out.warps > 1 && out.warps * out.warp_bytes > limits.shared_bytes) out.warps /= 2;
   if (out.warps * out.warp_bytes > limits.shared_bytes) {
     out.wide = row_bytes >= 0;
-    out.warps = kWarps;
+    out.warps = kMostWarps;
     if (out.wide) out.warp_bytes = (row_bytes + 15) / 16 * 16;
     out.shared = out.warps * out.warp_bytes <= limits.shared_bytes;
   }

@@ -15,6 +15,9 @@ namespace cuda {
 int device_count();
 std::string describe();
 
+// How often calls have waited for a device.
+std::int64_t waits();
+
 // Memory for those who have none on the device: in the order of a stream, as all below.
 void* take_memory(int device, void* stream, std::int64_t bytes);
 void give_memory(int device, void* stream, void* at);

@@ -52,6 +52,7 @@ void define(py::module_& m) {
 
   m.def("device_count", &cuda::device_count);
   m.def("describe", &cuda::describe);
+  m.def("waits", &cuda::waits);
   m.def("take_memory", [](int device, Address stream, std::int64_t bytes) {
     return reinterpret_cast<Address>(cuda::take_memory(device, pointer<void>(stream), bytes));
   });

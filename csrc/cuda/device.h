@@ -1,10 +1,17 @@
 // Where a call runs: the caller's device, stream and memory.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 
 namespace bidfcl {
+
+// How often calls of this process have waited for a device.
+inline std::atomic<std::int64_t>& waits() {
+  static std::atomic<std::int64_t> count{0};
+  return count;
+}
 
 struct Device {
   int index;

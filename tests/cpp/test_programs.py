@@ -21,7 +21,7 @@ FLAVOURS = {
     "threads": ["-O1", "-g", "-fsanitize=thread"],
 }
 # The rows that CPU and GPU share, by the other compiler as well.
-SHARED_ROWS = {"test_fixed", "test_hull", "test_plan", "test_warp", "test_activation"}
+SHARED_ROWS = {"test_fixed", "test_hull", "test_plan", "test_warp", "test_loss_rows", "test_activation"}
 CLANG = shutil.which("clang++")
 
 

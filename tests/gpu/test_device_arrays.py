@@ -7,6 +7,7 @@ import pytest
 from oracles.instances import budgets, head, instance
 
 import bidfcl_fast as bf
+from bidfcl_fast import _device
 
 torch = pytest.importorskip("torch")
 
@@ -93,6 +94,34 @@ def test_a_large_plan_is_that_of_cpp(gpu):
     for budget in (0.05 * n, 0.3 * n):
         got = bf.solve_mckp(gpu(value), gpu(cost), budget, backend=gpu.name)
         _same(got, bf.solve_mckp(value, cost, budget, backend="cpp"))
+
+
+class Foreign:
+    """An array of a library that nobody here knows; it speaks DLPack."""
+
+    def __init__(self, tensor):
+        self._tensor = tensor
+
+    def __dlpack_device__(self):
+        return self._tensor.__dlpack_device__()
+
+    def __dlpack__(self, **options):
+        return self._tensor.__dlpack__(**options)
+
+
+def test_whatever_speaks_dlpack_is_read_where_it_is(gpu, dtype, monkeypatch):
+    if not gpu.real:
+        monkeypatch.setattr(_device, "_CUDA", {1})  # DLPack's name of the CPU
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    x = head(instance("masked", dtype), 200)
+    b = float(budgets(x)[1])
+    expected = bf.solve_mckp(x.value, x.cost, b, mask=x.mask, backend="cpp")
+    value, cost, mask = (gpu(a) for a in (x.value, x.cost, x.mask))
+    read = _device.view("value", Foreign(value))
+    assert isinstance(read, _device.DeviceArray) and read.address == value.data_ptr()
+    _same(bf.solve_mckp(Foreign(value), Foreign(cost), b, mask=Foreign(mask), backend=gpu.name), expected)
+    with pytest.raises(TypeError, match="takes arrays on the CPU"):
+        bf.solve_mckp(Foreign(value), Foreign(cost), b, backend="cpp")
 
 
 def test_cupy_arrays_stay_cupy():

@@ -15,6 +15,7 @@
 #include "cuda/machine/body.h"
 #include "cuda/machine/launch.cuh"
 #include "cuda/machine/numbers.h"
+#include "cuda/machine/ordered.cuh"
 #include "cuda/solver/fixed_tile.h"
 #include "cuda/solver/instances.h"
 #include "cuda/solver/survey.h"
@@ -243,11 +244,13 @@ ContestedCount contested_users(const Device& device, const Problems& p, const st
   Decided all;
   download(device, &all, body.out, static_cast<std::int64_t>(sizeof all));
   ContestedCount count{};
-  ordered(device, [&](auto policy) {
-    const thrust::counting_iterator<std::int32_t> users(0);
-    const auto end = users + static_cast<std::int32_t>(body.in.most);
-    count.users = thrust::copy_if(policy, users, end, out.users, IsContested{body.choice}) - out.users;
-    count.others = thrust::copy_if(policy, users, end, out.others, Differs{body.choice, plan}) - out.others;
+  const thrust::counting_iterator<std::int32_t> users(0);
+  const auto end = users + static_cast<std::int32_t>(body.in.most);
+  count.users = counted(device, [&](const auto& policy) {
+    return thrust::copy_if(policy, users, end, out.users, IsContested{body.choice}) - out.users;
+  });
+  count.others = counted(device, [&](const auto& policy) {
+    return thrust::copy_if(policy, users, end, out.others, Differs{body.choice, plan}) - out.others;
   });
   launch(device, plan_rows(1, count.others, 0, -1, limits_of(device)),
          Each<Gather>({body.choice, out.others, out.best}, count.others));

@@ -6,6 +6,7 @@
 #include "cuda/api.h"
 #include "cuda/machine/body.h"
 #include "cuda/machine/launch.cuh"
+#include "shapes.h"
 
 namespace bidfcl {
 namespace {
@@ -30,9 +31,19 @@ struct OneInterval {
 
 template <class T>
 void run(const Device& device, const LossCall& c, double* low, double* high, std::uint64_t* astray) {
-  const InstanceView<T> in{c.value,           c.cost,           c.open,           c.value_stride[1],
-                           c.value_stride[2], c.cost_stride[1], c.cost_stride[2], c.open_stride[1],
-                           c.open_stride[2],  c.users,          c.items};
+  const InstanceView<T> in{c.value,
+                           c.cost,
+                           c.open,
+                           c.value_stride[1],
+                           c.value_stride[2],
+                           c.cost_stride[1],
+                           c.cost_stride[2],
+                           c.open_stride[1],
+                           c.open_stride[2],
+                           c.users,
+                           c.items,
+                           nullptr,
+                           stored_as(c.storage)};
   clear(device, astray, static_cast<std::int64_t>(sizeof *astray));
   const OneInterval<T> one{in, c.treatment, c.treatment_stride[1], low, high, astray};
   launch(device, plan_rows(1, c.users, 0, -1, limits_of(device)), Each<OneInterval<T>>(one, c.users));

@@ -4,6 +4,7 @@
 #include "cuda/losses/loss_rows.h"
 #include "cuda/machine/body.h"
 #include "cuda/machine/launch.cuh"
+#include "shapes.h"
 
 namespace bidfcl {
 namespace {
@@ -66,10 +67,13 @@ struct LossBody : RowBody {
     if constexpr (Order != LossOrder::kValue) {
       const LossRow<T> at(tile, Order, job.items, 0);
       const std::int64_t begin = (b * job.users + first) * job.items;
-      unstage_cells(value_of(at), rows, job.items, lane,
-                    [&](int n, T x) { write_cell(job.value_out, begin + n, job.out, x, k == 0); });
-      unstage_cells(cost_of(at), rows, job.items, lane,
-                    [&](int n, T x) { write_cell(job.cost_out, begin + n, job.out, x, k == 0); });
+      const bool whole = job.out == Stored::kOwn && k == 0;
+      const auto out = [&](const T* cells, void* to) {
+        unstage_cells(cells, rows, job.items, lane, whole ? static_cast<T*>(to) + begin : nullptr,
+                      [&](int n, T x) { write_cell(to, begin + n, job.out, x, k == 0); });
+      };
+      out(value_of(at), job.value_out);
+      out(cost_of(at), job.cost_out);
     }
   }
   BIDFCL_HD void finish(std::int64_t, std::int64_t chunk, int k, const LossSum& sum) const {
@@ -204,9 +208,7 @@ const double* launch_rows(const Device& device, LossJob<T> job) {
 
 template <class T>
 void run(const Device& device, const LossCall& c, LossOrder order, std::uint64_t* astray) {
-  const Stored storage = c.storage == kStoreFloat16    ? Stored::kFloat16
-                         : c.storage == kStoreBfloat16 ? Stored::kBFloat16
-                                                       : Stored::kOwn;
+  const Stored storage = stored_as(c.storage);
   const auto grid = [&](const void* data, const std::int64_t* stride) {
     return Grid{data, stride[0], stride[1], stride[2], storage};
   };

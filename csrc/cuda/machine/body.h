@@ -12,8 +12,8 @@ struct Nothing {
 
 struct RowBody {
   using Sum = Nothing;
-  // Blocks that a processor should hold at least: 4 of 128 threads leave each 128 registers. Left to itself, ptxas spills a
-  // few where that lets one more block in.
+  // Blocks that a processor should hold at least: 4 of 128 threads leave each 128 registers. Left to itself, ptxas
+  // spills a few where that lets one more block in.
   static constexpr int kBlocks = 4;
 
   BIDFCL_HD int passes() const { return 1; }

@@ -20,9 +20,6 @@
 #include <stdexcept>
 #include <string>
 
-#include <thrust/execution_policy.h>
-#include <thrust/system/cuda/execution_policy.h>
-
 #include "core/plan.h"
 #include "cuda/device.h"
 #include "cuda/machine/warp_group.cuh"
@@ -55,8 +52,8 @@ class OnDevice {
 inline cudaStream_t stream_of(const Device& device) { return static_cast<cudaStream_t>(device.stream); }
 
 inline DeviceLimits limits_of(const Device&) {
-  // What every architecture gives without being asked; enough blocks to fill any of them several times.
-  return {48 << 10, 1 << 16, 1 << 16};
+  // Enough blocks to fill any device several times.
+  return {kBlockShared - kBlockSum, 1 << 16, 1 << 16};
 }
 
 // --- what bodies may use ---------------------------------------------------------------------------------------------
@@ -82,7 +79,8 @@ BIDFCL_HD void atomic_most(std::uint64_t* at, std::uint64_t x) {
 // The sum over a block, to finish() by one thread.
 template <class Body, class Sum>
 __device__ __forceinline__ void finish_block(const Body& body, const Chunk& chunk, std::int64_t c, int pass, Sum sum) {
-  __shared__ Sum sums[kWarp];
+  static_assert(sizeof(Sum) * kMostWarps <= kBlockSum, "the rest of a block's shared memory is promised to tiles");
+  __shared__ Sum sums[kMostWarps];
   const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp, warps = blockDim.x / kWarp;
   sum = over_lanes(sum);
   if (lane == 0) sums[warp] = sum;
@@ -101,7 +99,7 @@ __device__ __forceinline__ char* scratch_of(const LaunchPlan& plan, void* scratc
 }
 
 template <class Body>
-__global__ void __launch_bounds__(128, Body::kBlocks)
+__global__ void __launch_bounds__(kMostWarps* kWarp, Body::kBlocks)
     thread_a_row(const Body body, const LaunchPlan plan, void* scratch) {
   extern __shared__ __align__(16) char shared[];
   char* const tile = scratch_of(plan, scratch, shared);
@@ -127,7 +125,7 @@ __global__ void __launch_bounds__(128, Body::kBlocks)
 }
 
 template <class Body>
-__global__ void __launch_bounds__(128, Body::kBlocks)
+__global__ void __launch_bounds__(kMostWarps* kWarp, Body::kBlocks)
     warp_a_row(const Body body, const LaunchPlan plan, void* scratch) {
   extern __shared__ __align__(16) char shared[];
   char* const tile = scratch_of(plan, scratch, shared);
@@ -186,6 +184,7 @@ inline void upload(const Device& device, void* to, const void* from, std::int64_
 inline void download(const Device& device, void* to, const void* from, std::int64_t bytes) {
   check(cudaMemcpyAsync(to, from, static_cast<std::size_t>(bytes), cudaMemcpyDeviceToHost, stream_of(device)));
   check(cudaStreamSynchronize(stream_of(device)));
+  ++waits();
 }
 
 inline void* take_memory(const Device& device, std::int64_t bytes) {
@@ -213,21 +212,6 @@ inline std::string runtime_name() {
   cudaDriverGetVersion(&driver);
   const auto in_words = [](int v) { return std::to_string(v / 1000) + "." + std::to_string(v % 1000 / 10); };
   return "CUDA " + in_words(CUDART_VERSION) + " (driver for " + in_words(driver) + ")";
-}
-
-// Thrust's temporary memory is the caller's too.
-struct CallersMemory {
-  using value_type = char;
-  const Device* device;
-  char* allocate(std::ptrdiff_t bytes) { return device->room<char>(bytes); }
-  void deallocate(char*, std::size_t) {}
-};
-
-// algorithm(policy), on the caller's stream and in its memory.
-template <class Algorithm>
-void ordered(const Device& device, const Algorithm& algorithm) {
-  CallersMemory memory{&device};
-  algorithm(thrust::cuda::par_nosync(memory).on(stream_of(device)));
 }
 
 }  // namespace bidfcl

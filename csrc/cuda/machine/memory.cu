@@ -23,6 +23,8 @@ std::string describe() {
   return count > 0 ? out : out + ": " + (why.empty() ? "no device" : why);
 }
 
+std::int64_t waits() { return bidfcl::waits(); }
+
 void* take_memory(int index, void* stream, std::int64_t bytes) {
   const Device device = device_of(index, stream);
   const OnDevice use(device);

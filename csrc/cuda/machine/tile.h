@@ -16,6 +16,22 @@ struct alignas(16) Quad {
   T x[16 / sizeof(T)];
 };
 
+// Cell k of rows of `items` cells each, and where it stands in a tile; one division, then one cell after the other.
+struct Cursor {
+  int items, pitch, column, at;
+
+  BIDFCL_HD Cursor(int k, int per_row) : items(per_row), pitch(row_pitch(per_row)) {
+    const int row = k / items;
+    column = k - row * items;
+    at = row * pitch + column;
+  }
+  BIDFCL_HD void next() {
+    const bool over = ++column == items;
+    at += over ? pitch - items + 1 : 1;
+    column = over ? 0 : column;
+  }
+};
+
 // [rows, items] cells, of any storage and strides.
 struct Cells {
   const void* data;
@@ -32,12 +48,11 @@ BIDFCL_HD void stage_cells(const Cells& from, std::int64_t first, int rows, int 
     if (reinterpret_cast<std::uintptr_t>(start) % sizeof(Quad<T>) == 0) {
       const auto* const quads = reinterpret_cast<const Quad<T>*>(start);
       done = cells / Quad<T>::count * Quad<T>::count;
+      BIDFCL_ROLLED
       for (int q = lane; q * Quad<T>::count < done; q += kWarp) {
         const Quad<T> quad = quads[q];
-        for (int n = 0; n < Quad<T>::count; ++n) {
-          const int k = q * Quad<T>::count + n;
-          tile[k / items * pitch + k % items] = quad.x[n];
-        }
+        Cursor to(q * Quad<T>::count, items);
+        for (int n = 0; n < Quad<T>::count; ++n, to.next()) tile[to.at] = quad.x[n];
       }
     }
   } else if (from.row < from.item) {  // users lie side by side
@@ -54,12 +69,25 @@ BIDFCL_HD void stage_cells(const Cells& from, std::int64_t first, int rows, int 
   }
 }
 
-// Back to rows side by side. `put(k, x)` writes cell k of the rows from `first` on.
+// Back to rows side by side. Where `whole` is not null it is where their cells go, sixteen bytes at a time; else
+// put(k, x) writes cell k.
 template <class T, class Put>
-BIDFCL_HD void unstage_cells(const T* tile, int rows, int items, int lane, const Put& put) {
-  const int pitch = row_pitch(items), cells = rows * items;
+BIDFCL_HD void unstage_cells(const T* tile, int rows, int items, int lane, T* whole, const Put& put) {
+  const int cells = rows * items;
+  int done = 0;
+  if (whole && reinterpret_cast<std::uintptr_t>(whole) % sizeof(Quad<T>) == 0) {
+    auto* const quads = reinterpret_cast<Quad<T>*>(whole);
+    done = cells / Quad<T>::count * Quad<T>::count;
+    BIDFCL_ROLLED
+    for (int q = lane; q * Quad<T>::count < done; q += kWarp) {
+      Quad<T> quad;
+      Cursor from(q * Quad<T>::count, items);
+      for (int n = 0; n < Quad<T>::count; ++n, from.next()) quad.x[n] = tile[from.at];
+      quads[q] = quad;
+    }
+  }
   BIDFCL_ROLLED
-  for (int k = lane; k < cells; k += kWarp) put(k, tile[k / items * pitch + k % items]);
+  for (int k = done + lane; k < cells; k += kWarp) put(k, tile[Cursor(k, items).at]);
 }
 
 }  // namespace bidfcl

@@ -28,7 +28,7 @@ cuda::Between build(const Device& device, const Problems& p, const ShardBracket&
   if (!found.usable()) return {found.broken ? kNotFinite : kNoOpenTreatment, 0, 0, 0, nullptr};
   const Survey scales = agreed(asked.value_shift, asked.cost_shift);
   upload(device, const_cast<Survey*>(job.survey), &scales, static_cast<std::int64_t>(sizeof scales));
-  bracket(device, job.in, job.survey, {0, asked.low, asked.high, 0, 0}, reading.guessed);
+  bracket(device, job.in, job.survey, {0, asked.low, asked.high, 0, 0, false}, reading.guessed);
   job.guess = reading.guessed;
   job.choice = choice;
   const std::int64_t users = p.stop[0] - p.start[0];

@@ -6,6 +6,7 @@
 #include "cuda/api.h"
 #include "cuda/machine/body.h"
 #include "cuda/machine/launch.cuh"
+#include "cuda/machine/ordered.cuh"
 #include "cuda/solver/instances.h"
 #include "cuda/solver/order.h"
 #include "cuda/solver/reading.h"
@@ -59,9 +60,9 @@ FrontierArrays build(const Device& device, const Problems& p) {
   std::int64_t* const last = device.room<std::int64_t>(count);
   std::int64_t points = 1;
   if (count > 0)
-    ordered(device, [&](auto policy) {
+    points += counted(device, [&](const auto& policy) {
       const thrust::counting_iterator<std::int64_t> all(0);
-      points += thrust::copy_if(policy, all, all + count, last, IsPoint{reading.job.edges, count}) - last;
+      return thrust::copy_if(policy, all, all + count, last, IsPoint{reading.job.edges, count}) - last;
     });
   double* const out = device.room<double>(3 * points);
   const Tally& tally = reading.tallies[0];

@@ -185,7 +185,7 @@ class Call {
       const Guess<T>& seen = reading.guess;
       if (!reading.surveys[0].usable()) break;
       search.budget = reading.surveys[0].scales().cost.floor(p_.budget[b]);
-      if (!seen.sweeps) break;
+      if (!seen.sweeps && settle(reading, b, b + 1, false, true)) return;
       const int128 high = reading.tallies[0].cost.total(), low = high + reading.tallies[0].listed.total();
       const Verdict verdict = search.tell(Bracket{seen.low, seen.high}, low, high);
       if (verdict == Verdict::kInside) {

@@ -4,7 +4,7 @@
 #include <thrust/scan.h>
 #include <thrust/sort.h>
 
-#include "cuda/machine/launch.cuh"
+#include "cuda/machine/ordered.cuh"
 
 namespace bidfcl {
 namespace {

@@ -58,7 +58,11 @@ struct Reading {
       copy(at, surveys.data(), surveys.size());
       const auto open = static_cast<std::int64_t>(counts.open), edges = static_cast<std::int64_t>(counts.edges);
       if (open <= job.open_room && edges <= job.edge_room) return;
-      make_room(open, edges);
+      // Of open users who did not find room nobody has counted the edges yet: room for twice as many as the others
+      // have.
+      const double beyond =
+          open > job.open_room ? 2.0 * static_cast<double>(open) / static_cast<double>(job.open_room) : 1;
+      make_room(open, static_cast<std::int64_t>(beyond * static_cast<double>(edges)));
     }
   }
 

@@ -88,6 +88,7 @@ template <class T>
 struct Place {
   const Survey* survey;
   Guess<T>* guess;
+  bool or_all;
 
   BIDFCL_HD void operator()(std::int64_t) const {
     const double low = guess->low, high = guess->high;
@@ -97,8 +98,12 @@ struct Place {
     const int to_fixed = scales.value.shift - scales.cost.shift;
     guess->below = std::ldexp(low * (1 - kSlack), to_fixed);
     guess->above = std::ldexp(high * (1 + kSlack), to_fixed);
-    if (!(low < high) || !(high < std::numeric_limits<double>::infinity()) || !place_ends(low, high, guess->ends))
+    if (!(low < high) || !(high < std::numeric_limits<double>::infinity()) || !place_ends(low, high, guess->ends)) {
+      if (!or_all) return;
+      guess->low = guess->below = 0;
+      guess->high = guess->above = std::numeric_limits<double>::infinity();
       return;
+    }
     guess->sweeps = 1;
     guess->ends.doubt_low = doubt_at<T>(std::fabs(static_cast<double>(guess->ends.low)), scales.value, scales.cost);
     guess->ends.doubt_high = doubt_at<T>(static_cast<double>(guess->ends.high), scales.value, scales.cost);
@@ -135,7 +140,7 @@ void bracket(const Device& device, const Instances<T>& in, const Survey* survey,
       once(device, 1, Narrow<T>{survey, guess, asked.budget, asked.deviations, sample, users});
     }
   }
-  once(device, 1, Place<T>{survey, guess});
+  once(device, 1, Place<T>{survey, guess, asked.or_all});
 }
 
 template void bracket(const Device&, const Instances<float>&, const Survey*, const Asked&, Guess<float>*);

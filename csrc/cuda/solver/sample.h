@@ -13,7 +13,7 @@ struct Guess {
   double low, high;      // a bracket of multipliers
   double below, above;   // the same in units of slopes, a little wider
   BracketEnds<T> ends;   // and in the rows' own type
-  std::uint64_t sweeps;  // whether that type has it: else everybody is walked
+  std::uint64_t sweeps;  // whether that type has it: else every user is left open
   // What a sample spends at the multipliers between: sums of cost/2^16 and of (cost/2^40)^2, in fixed point.
   std::uint64_t spend[kProbes], square[kProbes];
 };
@@ -23,6 +23,7 @@ struct Asked {
   double low, high;         // where to look; a high end of infinity: anywhere above
   double deviations;        // standard errors that the sample is allowed to be off
   std::int64_t sample = 0;  // users; 0: the bracket is [low, high] as it stands
+  bool or_all = true;       // a bracket that the rows' type cannot hold becomes that of all multipliers
 };
 
 // Sets guess[0] for problem 0.

@@ -8,10 +8,9 @@
 #include <cstring>
 #include <numeric>
 #include <random>
+#include <stdexcept>
 #include <string>
 #include <vector>
-
-#include <thrust/execution_policy.h>
 
 #include "core/plan.h"
 #include "cuda/device.h"
@@ -28,7 +27,7 @@ class OnDevice {
 // few treatments that of many.
 inline DeviceLimits limits_of(const Device&) {
   const char* const asked = std::getenv("BIDFCL_EMULATED_SHARED");
-  return {asked ? std::atoll(asked) : 48 << 10, 7, 200};
+  return {asked ? std::atoll(asked) : kBlockShared - kBlockSum, 7, 200};
 }
 
 inline std::uint64_t atomic_add(std::uint64_t* at, std::uint64_t x) {
@@ -77,6 +76,10 @@ void finish_block(const Body& body, const Chunk& chunk, std::int64_t c, int pass
 template <class Body>
 void launch(const Device&, const LaunchPlan& plan, const Body& body) {
   const auto warps = static_cast<std::size_t>(plan.warps);
+  // What a real launch would refuse.
+  if (plan.warps > kMostWarps ||
+      plan.shared_bytes() + kMostWarps * std::int64_t{sizeof(typename Body::Sum)} > kBlockShared)
+    throw std::logic_error("a block asks for more than there is");
   // Exactly as large as planned, so that a sanitizer sees who steps out of it.
   std::vector<std::vector<std::uint64_t>> tiles(warps);
   for (auto& tile : tiles) tile.assign(static_cast<std::size_t>(plan.warp_bytes / 8), 0x7ff4dead7ff4deadu);
@@ -119,6 +122,7 @@ inline void upload(const Device&, void* to, const void* from, std::int64_t bytes
   if (bytes > 0) std::memcpy(to, from, static_cast<std::size_t>(bytes));
 }
 inline void download(const Device&, void* to, const void* from, std::int64_t bytes) {
+  ++waits();
   if (bytes > 0) std::memcpy(to, from, static_cast<std::size_t>(bytes));
 }
 
@@ -127,10 +131,5 @@ inline void give_memory(const Device&, void* at) { std::free(at); }
 inline int count_devices(std::string&) { return 2; }
 inline std::string name_device(int) { return "the host, a lane at a time"; }
 inline std::string runtime_name() { return "no CUDA"; }
-
-template <class Algorithm>
-void ordered(const Device&, const Algorithm& algorithm) {
-  algorithm(thrust::host);
-}
 
 }  // namespace bidfcl
