@@ -21,11 +21,15 @@ from typing import Any
 import gpu_peers
 import numpy as np
 import torch
-from gpu_kernels import KERNELS
+from gpu_kernels import KERNELS, NUMBER, OPEN, SAMPLED, USER
 
 import bidfcl_fast as bf
-from bidfcl_fast import losses
+from bidfcl_fast import backends, losses
+from bidfcl_fast._network import ACTIVATIONS
+from bidfcl_fast.linalg import _cuda
+from bidfcl_fast.metrics import labelled_multiplier
 
+SILU = ACTIVATIONS["silu"]
 HERE = Path(__file__).resolve().parent
 MINUTES = 9.0
 
@@ -47,6 +51,7 @@ class Machine:
             why = emulated.register()
             assert why is None, why
             _device.TORCH_DEVICES.add("cpu")
+        self.ops = backends.resolve(self.backend) if dry else backends.resolve("cuda").ops()
 
     def wait(self) -> None:
         if not self.dry:
@@ -129,45 +134,87 @@ def both(loss: Callable[..., torch.Tensor], v: torch.Tensor, c: torch.Tensor, *r
     return torch.autograd.grad(loss(a, b, *rest), (a, b))
 
 
-def kernel_rows(machine: Machine, speed: float) -> list[dict[str, Any]]:
-    n, m = (2_000, 10) if machine.dry else (4_000_000, 10)
+def calls(machine: Machine, n: int, m: int) -> dict[str, tuple[Callable[[], Any], dict[str, int]]]:
+    """For `gpu_kernels.Kernel.call`: what runs it, and how many rows of each kind it has."""
     v, c, budget = instance(machine, n, m)
     arrays = batch(machine, n, m)
+    t, y, w = arrays[2:]
+    active = bf.solve_mckp(v, c, budget, backend=machine.backend).stats["active"]
+    numbers = n * m
+    x, first, second, bent = (torch.rand(numbers, device=machine.device) for _ in range(4))
+    ops = machine.ops
 
-    def ours(a: torch.Tensor, b: torch.Tensor, t: Any, y: Any, w: Any, at: Any) -> torch.Tensor:
-        return losses.ppl_loss(a, b, t, y, w, at, backend=machine.backend)
+    def ours(a: torch.Tensor, b: torch.Tensor, *labels: Any) -> torch.Tensor:
+        return losses.ppl_loss(a, b, *labels, backend=machine.backend)
 
     def hessian() -> None:
         a, b = v.detach().requires_grad_(), c.detach().requires_grad_()
-        grads = torch.autograd.grad(ours(a, b, *arrays[2:], 0.6), (a, b), create_graph=True)
+        grads = torch.autograd.grad(ours(a, b, t, y, w, 0.6), (a, b), create_graph=True)
         torch.autograd.grad(grads, (a, b), (v, c))
 
-    calls: dict[str, Callable[[], Any]] = {
-        "solve": lambda: bf.solve_mckp(v, c, budget, backend=machine.backend),
-        "decide": lambda: bf.solve_mckp(v, c, multiplier=0.7, backend=machine.backend),
-        "loss": lambda: both(ours, *arrays, 0.6),
-        "hessian": hessian,
+    def drp() -> None:
+        score = v.detach().requires_grad_()
+        torch.autograd.grad(losses.drp_loss(score, t, y, y, weight=w, backend=machine.backend), score)
+
+    def network() -> None:
+        ops.elementwise("mlp_activate", x, (SILU, 0.0, numbers), x, bent, first, second)
+        ops.elementwise("mlp_forward", x, (numbers,), bent, first, second, x)
+        ops.elementwise("mlp_back", x, (numbers,), bent, first, second)
+
+    def cg(preconditioner: Any) -> Callable[[], Any]:
+        class Solve:
+            damping, look = 0.1, 100
+            product = staticmethod(lambda p: p * first)
+
+        Solve.preconditioner = preconditioner  # type: ignore[attr-defined]
+
+        def run() -> None:
+            start, r = torch.zeros(1, numbers, device=machine.device), x.reshape(1, -1).clone()
+            goal = torch.zeros(1, dtype=torch.float64, device=machine.device)
+            _cuda.advance(Solve, start, r, goal, np.array([5]), ops=ops)
+
+        return run
+
+    users, vector = {USER: n}, {NUMBER: numbers}
+    return {
+        "solve": (
+            lambda: bf.solve_mckp(v, c, budget, backend=machine.backend),
+            {USER: n, OPEN: active, SAMPLED: min(8192, n // 8)},
+        ),
+        "decide": (lambda: bf.solve_mckp(v, c, multiplier=0.7, backend=machine.backend), users),
+        "labelled": (lambda: labelled_multiplier(v, c, t, y, y, w, 1e9, backend=machine.backend), users),
+        "loss": (lambda: both(ours, *arrays, 0.6), users),
+        "hessian": (hessian, users),
+        "drp": (drp, users),
+        "cg": (cg(None), vector),
+        "cg preconditioned": (cg(lambda r: 0.5 * r), vector),
+        "network": (network, vector),
     }
-    seen: dict[str, float] = {}
-    for call in calls.values():
-        for name, seconds in machine.kernels(call, 5).items():
-            seen[name] = max(seconds, seen.get(name, 0.0))
+
+
+def kernel_rows(machine: Machine, speed: float) -> list[dict[str, Any]]:
+    n, m = (2_000, 10) if machine.dry else (4_000_000, 10)
     rows = []
-    for name, kernel in KERNELS.items():
-        found = [
-            s
-            for full, s in seen.items()
-            if kernel.pattern.replace("bidfcl::", "")
-            in full.replace("bidfcl::", "").replace("(anonymous namespace)::", "")
-        ]
-        if not found:
-            continue
-        bytes_ = kernel.bytes(n, m)
-        rows.append(
-            {"kernel": name, "rows": n, "treatments": m, "bytes": bytes_, "seconds": max(found),
-             "share_of_copy": bytes_ / max(found) / speed}
-        )  # fmt: skip
+    for name, (call, sizes) in calls(machine, n, m).items():
+        seen = machine.kernels(call, 5)
+        for kernel_name, kernel in KERNELS.items():
+            if kernel.call != name:
+                continue
+            found = [seconds for full, seconds in seen.items() if kernel.pattern in plain(full)]
+            size = sizes[kernel.row]
+            row = {"kernel": kernel_name, "rows": size, "treatments": m, "bytes": kernel.bytes(size, m)}
+            row["floor"] = kernel.floor(size, m)
+            if found:
+                row |= {"seconds": max(found), "share_of_copy": row["bytes"] / max(found) / speed}
+            elif not machine.dry:
+                row["seconds"] = "the profiler did not see it"
+            rows.append(row)
     return rows
+
+
+def plain(name: str) -> str:
+    """A kernel's name without namespaces."""
+    return name.replace("bidfcl::", "").replace("(anonymous namespace)::", "")
 
 
 def solve_rows(machine: Machine) -> list[dict[str, Any]]:

@@ -37,9 +37,9 @@ def compiler() -> Path:
     nvcc = next(folder.glob("nvidia/*/bin/nvcc"), None)
     if nvcc is None:
         print(f"no nvcc on PATH: its wheels go to {folder.relative_to(ROOT)}", flush=True)
-        subprocess.run(
-            [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", folder, *WHEELS], check=True
-        )
+        pins = ["--constraint", ROOT / "constraints.txt"]
+        command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", *pins, "--target", folder, *WHEELS]
+        subprocess.run([str(c) for c in command], check=True)
         nvcc = next(folder.glob("nvidia/*/bin/nvcc"))
     for tool in (*nvcc.parent.iterdir(), *(nvcc.parents[1] / "nvvm" / "bin").glob("*")):
         tool.chmod(tool.stat().st_mode | 0o111)  # pip --target forgets it
@@ -126,6 +126,15 @@ def compiled(nvcc: Path, source: Path, architecture: str, whole: bool) -> dict[s
     return kernels
 
 
+def as_text(version: str, architectures: dict[str, dict[str, dict[str, int]]]) -> str:
+    """JSON, a kernel a line."""
+    parts = []
+    for name, kernels in architectures.items():
+        rows = ",\n".join(f"   {json.dumps(kernel)}: {json.dumps(numbers)}" for kernel, numbers in kernels.items())
+        parts.append(f"  {json.dumps(name)}: {{\n{rows}\n  }}")
+    return f'{{\n "nvcc": {json.dumps(version)},\n "architectures": {{\n' + ",\n".join(parts) + "\n }\n}\n"
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--architectures", nargs="+", default=ARCHITECTURES)
@@ -152,7 +161,7 @@ def main() -> int:
         kept = table["architectures"] if table["nvcc"] == version else {}
         merged = {k: dict(sorted(v.items())) for k, v in (kept | found).items()}
         ordered = dict(sorted(merged.items(), key=lambda item: int(item[0].removeprefix("sm_"))))
-        TABLE.write_text(json.dumps({"nvcc": version, "architectures": ordered}, indent=1) + "\n")
+        TABLE.write_text(as_text(version, ordered))
     elif table["nvcc"] == version:
         for architecture, kernels in found.items():
             known = table["architectures"].get(architecture, {})

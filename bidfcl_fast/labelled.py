@@ -81,7 +81,7 @@ def labelled_multiplier(
 ) -> Eom:
     """`eom` from arrays, those of the losses: value_hat, cost_hat [N, M]; treatment, outcome, cost_outcome, weight [N].
 
-    With `weight` = 1/(N·p_t), `budget` is money per user. Arrays of any library; predictions on a CUDA device are read there, and the
+    Halves give the answer of their float32 copies. With `weight` = 1/(N·p_t), `budget` is money per user. Arrays of any library; predictions on a CUDA device are read there, and the
     two ends of each row's interval come to the host, where they are sorted.
     """
     problems = _check.instance(value_hat, cost_hat, None, device=True)

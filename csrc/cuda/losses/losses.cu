@@ -123,7 +123,8 @@ struct DrpBody : RowBody {
   }
   BIDFCL_HD void finish(std::int64_t, std::int64_t chunk, int, const LossSum& sum) const {
     double* const to = job.partial + chunk * job.multipliers * kLossTotals;
-    for (int n = 0; n < job.multipliers * kLossTotals; ++n) to[n] = n < kLossTotals ? sum.total[n] : 0;
+    for (int k = 0; k < job.multipliers; ++k)
+      for (int n = 0; n < kLossTotals; ++n) to[k * kLossTotals + n] = k == 0 ? sum.total[n] : 0;
   }
 };
 
