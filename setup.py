@@ -112,6 +112,7 @@ def cuda(build, prefix):
         *shlex.split(os.environ.get("CMAKE_ARGS", "")),
     )  # fmt: skip
     run(tool("cmake"), "--build", str(build))
+    (prefix / "bidfcl_fast" / f"_C_cuda{sysconfig.get_config_var('EXT_SUFFIX')}").unlink(missing_ok=True)  # as above
     run(tool("cmake"), "--install", str(build), "--prefix", str(prefix), "--strip")
 
 

@@ -19,8 +19,8 @@ LOCK = ROOT / "requirements.lock"
 LEAST = "3.11.5"
 WHERE = f"sys_platform == 'linux' and platform_machine == 'x86_64' and python_full_version >= '{LEAST}' and python_version < '3.14'"
 CUDA = re.compile(
-    r"nvidia-|cuda-|triton=="
-)  # what torch from the index needs beside, and the build without CUDA does not
+    r"nvidia-(?!cuda-cccl==)|cuda-|triton=="
+)  # what torch from the index needs beside, and the build without CUDA does not; nvidia-cuda-cccl is the tests' own
 HEAD = """\
 # Written by `make lock`: every file that may stand behind a pin of constraints.txt, for CPython 3.11 to 3.13 on Linux, x86-64.
 # `make build HASHES=1` installs nothing else. Libraries of CUDA are left out: CI's torch has none.

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 LOCK = (ROOT / "requirements.lock").read_text(encoding="utf-8")
 LOCKED = {canonicalize_name(name): version for name, version in re.findall(r"^([\w.-]+)==([^ ]+)", LOCK, re.MULTILINE)}
 # What torch's build with CUDA brings: CI's has none.
-CUDA = re.compile(r"nvidia-|cuda-|triton$")
+CUDA = re.compile(r"nvidia-(?!cuda-cccl$)|cuda-|triton$")
 
 
 def pins() -> dict[str, str]:
