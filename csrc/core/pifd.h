@@ -91,7 +91,7 @@ BIDFCL_HD Decision<Num, Index> pifd_unit(const Num* score, const Num* cost, Inde
   for (int j = 0; j < items; ++j) {
     const Index at = Index{} + j;
     const Num entry = rule.inverse(own - score[j], own_size + absolute(score[j]));  // matched rows
-    const Num fall = (at == best) & heir ? step : Num{};                            // mismatched rows
+    const Num fall = ((at == best) & heir) ? step : Num{};                          // mismatched rows
     const Num other = matched ? entry : fall;
     unit[j] = at == received ? -step : other;
   }
