@@ -33,7 +33,12 @@ ContestedCount contested(const Device& device, const Problems& problems, const s
                          double margin, double value_unit, double cost_unit, const ContestedUsers& out);
 
 // The breakpoints of problem 0; the arrays [count] are on the device, in the caller's memory.
-FrontierArrays frontier(const Device& device, const Problems& problems);
+struct FrontierPoints {
+  int status;
+  std::int64_t count;
+  const double *budget, *value, *multiplier;
+};
+FrontierPoints frontier(const Device& device, const Problems& problems);
 
 // What a shard of a problem is asked; `choice` [N] is on the device. The edges, 48 bytes each
 // (csrc/cuda/solver/pass.h), are in the caller's memory on the device, in no order.

@@ -94,7 +94,7 @@ void define(py::module_& m) {
         });
   m.def("frontier", [](const py::tuple& where, const Problems& problems) {
     Place place(where);
-    FrontierArrays out;
+    cuda::FrontierPoints out;
     {
       const py::gil_scoped_release nogil;
       out = cuda::frontier(place.device, problems);

@@ -1,6 +1,7 @@
 // The end of a plan: where the money runs out on the edges in their exact order, what that proves, and `fill`.
 #pragma once
 
+#include "../../core/certificate.h"
 #include "../../core/search.h"
 #include "../../status.h"
 #include "kernels.h"
@@ -44,9 +45,7 @@ void end_plan(const Ending& job, const EdgeAt& edge, std::size_t split, std::siz
   if (split < count) {
     const Edge& e = edge(split);
     const int128 left = job.budget - plan.cost;
-    bound += (static_cast<int128>(e.value) * left + (e.cost - 1)) / e.cost;
-    // Costs that were rounded up, and the budget down, each hide at most λ* times a unit.
-    if (job.costs_rounded) bound += (static_cast<int128>(e.value) * (job.users + 1) + (e.cost - 1)) / e.cost;
+    bound = dual_bound(bound, e.value, e.cost, left, job.costs_rounded, job.users);
     out.multiplier = slope_nearest(e.value, e.cost, job.scales.value, job.scales.cost);
   }
   for (std::size_t k = split; job.fill && k < end; ++k) {

@@ -117,13 +117,6 @@ struct PassJob {
 template <class T>
 bool can_sweep(const Bracket& bracket);
 
-// How far a score may be off for the rounding of numbers to units.
-template <class T>
-T doubt_of(double multiplier, const FixedPoint& value_scale, const FixedPoint& cost_scale) {
-  const double units = std::ldexp(4.0, -value_scale.shift) + multiplier * std::ldexp(4.0, -cost_scale.shift);
-  return std::nextafter(static_cast<T>(units), std::numeric_limits<T>::infinity());
-}
-
 // How many parts a list has, those for users put off aside.
 std::int64_t parts_of(std::int64_t users);
 

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 
+#include "../../core/bracket.h"
 #include "climb_kernels.h"
 #include "edges.h"
 #include "pass.h"
@@ -123,7 +124,7 @@ SmallProblems::Try SmallProblems::descend(Problem& p, float high, Solution& out)
   room.cost *= kRoom;
   const Scales units = Scales::of(room);
   if (!can_count_whole<float>(units.value, units.cost)) return Try::kLost;
-  FirstJob job{in, high, doubt_of<float>(high, units.value, units.cost), {}, units.value, units.cost};
+  FirstJob job{in, high, doubt_at<float>(high, units.value, units.cost), {}, units.value, units.cost};
   job.whole = {true, static_cast<float>(least_whole<float>(units.value)),
                static_cast<float>(least_whole<float>(units.cost))};
   FirstRun run{p.choice, stop_.get(), slope_.get(), dearer_.get(), odd_.get(), 0, {}, {}};

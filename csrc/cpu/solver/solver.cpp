@@ -4,7 +4,6 @@
 #include <atomic>
 #include <cmath>
 
-#include "../../core/certificate.h"
 #include "../../status.h"
 #include "../machine/for_rows.h"
 

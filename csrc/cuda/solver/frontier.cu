@@ -49,7 +49,7 @@ struct Point {
 };
 
 template <class T>
-FrontierArrays build(const Device& device, const Problems& p) {
+cuda::FrontierPoints build(const Device& device, const Problems& p) {
   Reading<T> reading(device, instances_of<T>(device, p, 0, 1));
   reading.read_all(p.stop[0] - p.start[0]);
   const Survey& s = reading.surveys[0];
@@ -74,7 +74,7 @@ FrontierArrays build(const Device& device, const Problems& p) {
 
 }  // namespace
 
-FrontierArrays cuda::frontier(const Device& device, const Problems& problems) {
+cuda::FrontierPoints cuda::frontier(const Device& device, const Problems& problems) {
   const OnDevice use(device);
   return is_double(problems) ? build<double>(device, problems) : build<float>(device, problems);
 }
