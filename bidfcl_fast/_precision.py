@@ -73,7 +73,16 @@ def typical(array: np.ndarray, problems: Problems, b: int) -> float:
     """The median size of the open, non-zero cells of problem b; 0 if there are none."""
     size = np.abs(problems.cells(array, b))
     wanted = size > 0 if problems.mask is None else (size > 0) & problems.cells(problems.mask, b)
-    return float(np.median(size[wanted])) if wanted.any() else 0.0
+    return median(size[wanted])
+
+
+def median(sizes: np.ndarray) -> float:
+    """Of numbers that are not negative; 0 if there are none. numpy.median adds the two in the middle, which may overflow."""
+    if not len(sizes):
+        return 0.0
+    low, high = (len(sizes) - 1) // 2, len(sizes) // 2
+    sizes = np.partition(sizes, (low, high))
+    return float(sizes[low]) + (float(sizes[high]) - float(sizes[low])) / 2
 
 
 def refuse(problems: Problems, raw: MckpResult, b: int, status: Status) -> None:

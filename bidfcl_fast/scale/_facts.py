@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .. import _fixed
+from .._precision import median
 from .._problems import Magnitudes, Problems, Scales
 from .._spec import FIXED_POINT_BITS
 
@@ -72,7 +73,7 @@ def _typical(problems: Problems, x: np.ndarray, rows: np.ndarray) -> float:
     wanted = size > 0
     if problems.mask is not None:
         wanted &= problems.cells(problems.mask, 0)[rows]
-    return float(np.median(size[wanted])) if wanted.any() else 0.0
+    return median(size[wanted])
 
 
 def _middle(parts: list[tuple[float, int]]) -> float:

@@ -166,6 +166,8 @@ def run(count: int, seed: int = 0) -> Counter[str]:
 
 
 if __name__ == "__main__":
-    began = time.monotonic()
-    found = run(int(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 0)
-    print(f"{sys.argv[1]} instances in {time.monotonic() - began:.0f} s: {dict(found)}")
+    began, found = time.monotonic(), Counter[str]()
+    count, first = int(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 0
+    for done in range(0, count, 1000):
+        found += run(min(1000, count - done), first + done)
+        print(f"{min(done + 1000, count)} instances in {time.monotonic() - began:.0f} s: {dict(found)}", flush=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import math
+import warnings
 
 import numpy as np
 import pytest
@@ -112,3 +113,15 @@ def test_what_another_library_set_does_not_move_the_plan(how):
         write(before)
     assert_same_plan(got, expected)
     assert after[7] & 0xE040 == changed[7] & 0xE040
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_a_median_of_the_largest_numbers_is_one(dtype):
+    from bidfcl_fast._precision import median
+
+    largest = np.finfo(dtype).max
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert median(np.array([largest, 1, largest, largest], dtype)) == largest
+        assert median(np.array([3, 1, 2, 4], dtype)) == 2.5
+        assert median(np.array([], dtype)) == 0
