@@ -37,23 +37,29 @@ class Rows(NamedTuple):
     y: Tensor
 
 
-def model_of_log(job: Job, log: Rows, units: Units, plan: Schedule, **common: Any) -> nn.Module:
-    """A network that has seen the log alone; `common` as in `fit_networks`."""
+class OfLog(NamedTuple):
+    """A model that has seen the log alone, and what it says of the treatments received: in the trial [N, 2], in the log [n, 2]."""
+
+    model: nn.Module
+    of_trial: Tensor
+    of_log: Tensor
+
+
+def model_of_log(job: Job, trial: Rows, log: Rows, units: Units, plan: Schedule, **common: Any) -> OfLog:
+    """Train it; `common` as in `fit_networks`."""
     modules, _ = fit_networks(job, log.table, units, plan, part_name="log", seed=11, **common)
-    return modules[0]
+    return OfLog(modules[0], *(_says(modules[0], rows) for rows in (trial, log)))
 
 
-def noise_of_log(model: nn.Module, trial: Rows, log: Rows) -> tuple[Noise, Tensor]:
-    """How noisy the log's outcomes are, and the weights [N, 2] that the rows of the trial and of the log have by that."""
-    said = [_says(model, rows) for rows in (trial, log)]
-    noise = Noise.of(said[1].cpu().numpy(), log.y.cpu().numpy())
-    return noise, torch.from_numpy(noise.weights(torch.cat(said).cpu().numpy())).to(log.y.device)
+def noise_of_log(found: OfLog, log: Rows) -> tuple[Noise, Tensor]:
+    """How noisy the log's outcomes are, and the weights [N + n, 2] that the rows of the trial and of the log have by that."""
+    noise = Noise.of(found.of_log.cpu().numpy(), log.y.cpu().numpy())
+    both = torch.cat([found.of_trial, found.of_log]).cpu().numpy()
+    return noise, torch.from_numpy(noise.weights(both)).to(log.y.device)
 
 
-def ground(
-    job: Job, trial: Rows, log: Rows, units: Units, model: nn.Module, *, networks: bool, **common: Any
-) -> Correction:
-    """What has to be added to the log's outcomes; `model` is the log's (`model_of_log`).
+def ground(job: Job, trial: Rows, log: Rows, units: Units, said: OfLog, *, networks: bool, **common: Any) -> Correction:
+    """What has to be added to the log's outcomes.
 
     First `ridge_correction`. With `networks`, where that finds a head biased, the log's model is trained on on the trial less the
     ridge's part, without one of its folds at a time; what it learned there is taken as far as it is seen again on the fold.
@@ -61,7 +67,7 @@ def ground(
     """
     device = common.get("device", "cpu")
     m = trial.table.treatments
-    of_trial, of_log = ((rows.y - _says(model, rows)).cpu().numpy() for rows in (trial, log))
+    of_trial, of_log = (trial.y - said.of_trial).cpu().numpy(), (log.y - said.of_log).cpu().numpy()
     x, t = trial.x.cpu().numpy(), trial.table.treatment
     given = torch.from_numpy(log.table.treatment).to(device)
     weight = log_propensity(log.x, given, m, trial.x).cpu().numpy()[np.arange(len(t)), t]
@@ -76,7 +82,7 @@ def ground(
     left = held_out_ridge(of_trial, x, t, m, fold, **known)
     biased = found.tested.min(1) < DOUBT
     if networks and biased.any():
-        residual, again = _networks(job, model, trial, found, units, fold, biased, common)
+        residual, again = _networks(job, said.model, trial, found, units, fold, biased, common)
         left = left - again
         found = replace(found, residual=residual)
     return replace(found, left=left_over(left, x, t, m, **known))

@@ -62,7 +62,7 @@ RECOMMENDED = Settings(
         "obs": 5,
         "teacher": 0,
         "warm": 0,
-        "student": 16,
+        "student": 15,
         "batch": 1024,
         "lr": 3e-3,
         "obs_lr": 4e-3,

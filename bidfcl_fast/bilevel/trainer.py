@@ -265,9 +265,9 @@ class BiDFCL(NetLearner):
         weights = None
         common: dict[str, Any] = {"hidden": self.hidden, "device": self.device}
         if s.correction != "none" or s.weights == "noise":
-            model = model_of_log(job, log, units, self._plan("obs"), **common)
+            model = model_of_log(job, trial, log, units, self._plan("obs"), **common)
             if s.weights == "noise":
-                self.noise_, weights = noise_of_log(model, trial, log)
+                self.noise_, weights = noise_of_log(model, log)
             if s.correction != "none":
                 self.correction_ = ground(job, trial, log, units, model, networks=s.correction != "ridge", **common)
         return weights

@@ -171,7 +171,10 @@ class _Loop:
             self.engine.pull(self.loss.slope(self.engine.outputs(x), arrays))
             if self.schedule.decay:
                 for p, mask in zip(self.engine.parameters, self.engine.decayed, strict=True):
-                    p.mul_(1 - rate * self.schedule.decay * (1.0 if mask is None else mask))
+                    if mask is None:
+                        p.mul_(1 - rate * self.schedule.decay)
+                    else:
+                        p.addcmul_(p, mask, value=-rate * self.schedule.decay)
         self.optimiser.param_groups[0]["lr"] = rate
         self.optimiser.step()
         self.done += 1
