@@ -42,9 +42,9 @@ def tool(name):
     return found
 
 
-def run(*command):
+def run(*command, **env):
     print("+", shlex.join(command), flush=True)
-    done = subprocess.run(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    done = subprocess.run(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=os.environ | env)
     print(done.stdout, flush=True)
     if done.returncode:
         raise NoNative(first_error(done.stdout))
@@ -102,16 +102,24 @@ def cuda(build, prefix):
     import pybind11
 
     architectures = os.environ.get("BIDFCL_CUDA_ARCHITECTURES")
+    compiler = nvcc()
+    # nvcc looks for its runtime in lib64, the wheels have it in lib.
+    env = {
+        "LIBRARY_PATH": os.pathsep.join(
+            filter(None, [os.environ.get("LIBRARY_PATH"), str(Path(compiler).parents[1] / "lib")])
+        )
+    }
     run(
         tool("cmake"), "-S", str(ROOT / "csrc" / "cuda"), "-B", str(build), "-G", "Ninja",
         f"-DCMAKE_MAKE_PROGRAM={tool('ninja')}",
-        f"-DCMAKE_CUDA_COMPILER={nvcc()}",
+        f"-DCMAKE_CUDA_COMPILER={compiler}",
         f"-DPython_EXECUTABLE={sys.executable}",
         f"-Dpybind11_DIR={pybind11.get_cmake_dir()}",
         *([f"-DBIDFCL_CUDA_ARCHITECTURES={architectures}"] if architectures else []),
         *shlex.split(os.environ.get("CMAKE_ARGS", "")),
+        **env,
     )  # fmt: skip
-    run(tool("cmake"), "--build", str(build))
+    run(tool("cmake"), "--build", str(build), **env)
     (prefix / "bidfcl_fast" / f"_C_cuda{sysconfig.get_config_var('EXT_SUFFIX')}").unlink(missing_ok=True)  # as above
     run(tool("cmake"), "--install", str(build), "--prefix", str(prefix), "--strip")
 
