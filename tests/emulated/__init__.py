@@ -96,7 +96,7 @@ def register() -> str | None:
     """Make `backend="cuda_emulated"` known to this process; why it cannot be."""
     try:
         made = module()
-    except RuntimeError as error:
+    except (RuntimeError, ImportError, FileNotFoundError) as error:  # of a compiler, pybind11, CMake
         return str(error)
     from bidfcl_fast import backends
     from bidfcl_fast._native_cuda import CudaOps
