@@ -59,10 +59,11 @@ def _table(entries: list[dict[str, Any]]) -> Iterator[str]:
 
 
 def _ratios(entries: list[dict[str, Any]]) -> Iterator[str]:
-    yield "| question | ratio | at most (or at least) | detail |"
-    yield "|---|---:|---|---|"
+    yield "| question | ratio | at most (or at least) | gap | over budget | detail |"
+    yield "|---|---:|---|---:|---:|---|"
     for e in entries:
-        yield f"| {e['question']} | {e['ratio']:.2f} | {e['target']} | {e['detail']} |"
+        quality = " | ".join(small(e.get(name)) for name in ("gap", "violation"))
+        yield f"| {e['question']} | {e['ratio']:.2f} | {e['target']} | {quality} | {e['detail']} |"
 
 
 def heading(title: str, run: dict[str, Any], about: str = "") -> list[str]:
