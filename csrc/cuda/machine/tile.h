@@ -39,21 +39,34 @@ struct Cells {
   Stored storage;
 };
 
+// Cells side by side from `start` on, into a tile, sixteen bytes at a time as far as those go; how many those are.
+template <class T, class From, class Read>
+BIDFCL_HD int stage_quads(const void* start, int cells, int items, int lane, T* tile, const Read& read) {
+  if (reinterpret_cast<std::uintptr_t>(start) % sizeof(Quad<From>) != 0) return 0;
+  const auto* const quads = static_cast<const Quad<From>*>(start);
+  const int done = cells / Quad<From>::count * Quad<From>::count;
+  BIDFCL_ROLLED
+  for (int q = lane; q * Quad<From>::count < done; q += kWarp) {
+    const Quad<From> quad = quads[q];
+    Cursor to(q * Quad<From>::count, items);
+    for (int n = 0; n < Quad<From>::count; ++n, to.next()) tile[to.at] = read(quad.x[n]);
+  }
+  return done;
+}
+
 template <class T>
 BIDFCL_HD void stage_cells(const Cells& from, std::int64_t first, int rows, int items, int lane, T* tile) {
   const int pitch = row_pitch(items), cells = rows * items;
   int done = 0;
-  if (from.storage == Stored::kOwn && from.item == 1 && from.row == items) {
-    const T* const start = static_cast<const T*>(from.data) + first * from.row;
-    if (reinterpret_cast<std::uintptr_t>(start) % sizeof(Quad<T>) == 0) {
-      const auto* const quads = reinterpret_cast<const Quad<T>*>(start);
-      done = cells / Quad<T>::count * Quad<T>::count;
-      BIDFCL_ROLLED
-      for (int q = lane; q * Quad<T>::count < done; q += kWarp) {
-        const Quad<T> quad = quads[q];
-        Cursor to(q * Quad<T>::count, items);
-        for (int n = 0; n < Quad<T>::count; ++n, to.next()) tile[to.at] = quad.x[n];
-      }
+  if (from.item == 1 && from.row == items) {
+    const void* const start = cell_address<T>(from.data, first * from.row, from.storage);
+    if (from.storage == Stored::kOwn) {
+      done = stage_quads<T, T>(start, cells, items, lane, tile, [](T x) { return x; });
+    } else if constexpr (sizeof(T) == sizeof(float)) {
+      const bool exact = from.storage == Stored::kFloat16;
+      done = stage_quads<T, std::uint16_t>(start, cells, items, lane, tile, [&](std::uint16_t half) {
+        return exact ? from_float16(half) : from_bfloat16(half);
+      });
     }
   } else if (from.row < from.item) {  // users lie side by side
     BIDFCL_ROLLED
