@@ -3,7 +3,7 @@
 The vector-Jacobian product of the gradient is the Hessian times that vector, so each Function's backward is the next Function.
 Third order raises: torch's own default would warn and return a wrong number.
 
-Two Functions compute a value. `PolicyLoss` is pure (setup_context, ops, vmap, jvp) and serves torch.func and torch.compile.
+Two Functions compute a value. `PolicyLoss` is pure (setup_context, ops, vmap, jvp) and serves torch.func and torch.compile (and both at once).
 `FusedLoss` serves plain eager code: its forward computes the gradient in the same pass over the data, and hands it over, once, to the
 first backward that wants nothing more.
 """
@@ -54,6 +54,14 @@ class PolicyHvp(Function):
             "the losses of bidfcl_fast have two derivatives and no third: a Hessian-vector product cannot be differentiated"
         )
 
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Any) -> Any:
+        return PolicyHvp.backward(ctx)
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Any, *args: Any) -> Any:
+        return _folded(PolicyHvp, info, in_dims, args, (2, 2, 0, 1, *_RANK))
+
 
 class PolicyGrad(Function):
     """(scale, …) → the gradients in value and cost, times scale [] or [B]."""
@@ -65,13 +73,27 @@ class PolicyGrad(Function):
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
         ctx.save_for_backward(*inputs[: 1 + _TENSORS])
+        ctx.save_for_forward(*inputs[: 1 + _TENSORS])
         ctx.options = inputs[1 + _TENSORS :]
 
     @staticmethod
     def backward(ctx: Any, value_turn: Tensor, cost_turn: Tensor) -> Any:
         (scale,), args = _saved(ctx, 1)
-        hv, hc, totals = apply(PolicyHvp, value_turn, cost_turn, scale, None, *args)
+        hv, hc, totals = PolicyHvp.apply(value_turn, cost_turn, scale, None, *args)
         return (_along(totals, args[0]).to(scale.dtype), hv, hc, *_REST)
+
+    @staticmethod
+    def jvp(ctx: Any, scale_turn: Any, value_turn: Any, cost_turn: Any, *_: Any) -> Any:
+        (scale,), args = _saved(ctx, 1)
+        hv, hc, _totals = PolicyHvp.apply(*_directions(args, value_turn, cost_turn), scale, None, *args)
+        if scale_turn is not None:
+            gv, gc = PolicyGrad.apply(scale_turn, *args)
+            hv, hc = hv + gv, hc + gc
+        return hv, hc
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Any, *args: Any) -> Any:
+        return _folded(PolicyGrad, info, in_dims, args, (0, *_RANK))
 
 
 class PolicyLoss(Function):
@@ -84,12 +106,24 @@ class PolicyLoss(Function):
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
         ctx.save_for_backward(*inputs[:_TENSORS])
+        ctx.save_for_forward(*inputs[:_TENSORS])
         ctx.options = inputs[_TENSORS:]
 
     @staticmethod
     def backward(ctx: Any, scale: Tensor) -> Any:
         _, args = _saved(ctx, 0)
-        return (*apply(PolicyGrad, scale, *args), *_REST)
+        return (*PolicyGrad.apply(scale, *args), *_REST)
+
+    @staticmethod
+    def jvp(ctx: Any, value_turn: Any, cost_turn: Any, *_: Any) -> Tensor:
+        _, args = _saved(ctx, 0)
+        turns = _directions(args, value_turn, cost_turn)
+        one = torch.ones(args[0].shape[:-2], dtype=ops.arithmetic(args[0].dtype), device=args[0].device)
+        return _dot(PolicyGrad.apply(one, *args), turns)
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Any, *args: Any) -> Any:
+        return _folded(PolicyLoss, info, in_dims, args, _RANK)
 
 
 class FusedLoss(Function):
@@ -116,7 +150,7 @@ class FusedLoss(Function):
                 factor = scale if scale.dim() == 0 else scale[:, None, None]
                 needed = ctx.needs_input_grad[:2]
                 return (*(x.mul_(factor) if need else None for x, need in zip(made, needed, strict=True)), None, None)
-        return (*apply(PolicyGrad, scale, *ctx.saved_tensors, *ctx.options), None, None)
+        return (*PolicyGrad.apply(scale, *ctx.saved_tensors, *ctx.options), None, None)
 
 
 class ImplicitHvp(Function):
@@ -149,6 +183,14 @@ class ImplicitHvp(Function):
     def backward(ctx: Any, *grads: Any) -> Any:
         return PolicyHvp.backward(ctx)
 
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Any) -> Any:
+        return PolicyHvp.backward(ctx)
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Any, *args: Any) -> Any:
+        return _folded(ImplicitHvp, info, in_dims, args, (2, 2, 0, 1, 1, *_RANK))
+
 
 class ImplicitGrad(Function):
     """(scale, price, slope, …) → the gradients of the loss with the multiplier's own (METHOD.md §2.3), times scale.
@@ -165,13 +207,30 @@ class ImplicitGrad(Function):
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
         ctx.save_for_backward(*inputs[: 3 + _TENSORS])
+        ctx.save_for_forward(*inputs[: 3 + _TENSORS])
         ctx.options = inputs[3 + _TENSORS :]
 
     @staticmethod
     def backward(ctx: Any, value_turn: Tensor, cost_turn: Tensor) -> Any:
         (scale, price, slope), args = _saved(ctx, 3)
-        hv, hc, totals = apply(ImplicitHvp, value_turn, cost_turn, scale, price, slope, *args)
+        hv, hc, totals = ImplicitHvp.apply(value_turn, cost_turn, scale, price, slope, *args)
         return (_along(totals, args[0]).to(scale.dtype), None, None, hv, hc, *_REST)
+
+    @staticmethod
+    def jvp(
+        ctx: Any, scale_turn: Any, price_turn: Any, slope_turn: Any, value_turn: Any, cost_turn: Any, *_: Any
+    ) -> Any:
+        (scale, price, slope), args = _saved(ctx, 3)
+        turns = _directions(args, value_turn, cost_turn)
+        hv, hc, _totals = ImplicitHvp.apply(*turns, scale, price, slope, *args)
+        if scale_turn is not None:
+            gv, gc = ImplicitGrad.apply(scale_turn, price, slope, *args)
+            hv, hc = hv + gv, hc + gc
+        return hv, hc
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Any, *args: Any) -> Any:
+        return _folded(ImplicitGrad, info, in_dims, args, (0, 1, 1, *_RANK))
 
 
 class ImplicitLoss(Function):
@@ -197,21 +256,24 @@ class ImplicitLoss(Function):
         _loss, price, slope = output
         ctx.mark_non_differentiable(price, slope)
         ctx.save_for_backward(price, slope, *inputs[2 : 2 + _TENSORS])
+        ctx.save_for_forward(*output[1:], *inputs[2 : 2 + _TENSORS])
         ctx.options = inputs[2 + _TENSORS :]
 
     @staticmethod
     def backward(ctx: Any, scale: Tensor, *_: Any) -> Any:
         (price, slope), args = _saved(ctx, 2)
-        return (None, None, *apply(ImplicitGrad, scale, price, slope, *args), *_REST)
+        return (None, None, *ImplicitGrad.apply(scale, price, slope, *args), *_REST)
 
+    @staticmethod
+    def jvp(ctx: Any, low: Any, high: Any, value_turn: Any, cost_turn: Any, *_: Any) -> Any:
+        (price, slope), args = _saved(ctx, 2)
+        turns = _directions(args, value_turn, cost_turn)
+        one = torch.ones(args[0].shape[:-2], dtype=ops.arithmetic(args[0].dtype), device=args[0].device)
+        return _dot(ImplicitGrad.apply(one, price, slope, *args), turns), None, None
 
-def apply(function: Any, *args: Any) -> Any:
-    """`function.apply`, in the form that torch.compile takes, or in that which torch.func needs."""
-    if torch.compiler.is_compiling():
-        # Without a graph to record, the compiler would mistake the first argument for a context.
-        records = torch.is_grad_enabled() and any(isinstance(x, Tensor) and x.requires_grad for x in args)
-        return function.apply(*args) if records else function.forward(*args)
-    return _FUNC[function].apply(*args)
+    @staticmethod
+    def vmap(info: Any, in_dims: Any, *args: Any) -> Any:
+        return _folded(ImplicitLoss, info, in_dims, args, (None, None, *_RANK))
 
 
 def _dot(grads: Any, turns: Any) -> Tensor:
@@ -263,114 +325,19 @@ def _folded(function: Any, info: Any, in_dims: Any, args: Any, rank: tuple) -> A
     return unfold(out), 0
 
 
-# --- The same for torch.func ------------------------------------------------------------------------------------------
-# torch.compile refuses a Function that has a jvp of its own, so these are apart.
+# --- Entries ----------------------------------------------------------------------------------------------------------
+# torch.compile takes these as they are instead of looking into the Functions: it refuses one with a jvp, and inside a transform
+# (a compiled Hessian-vector product) it would record some without their second derivative. What torch itself does with them is
+# traced one level below.
 
 
-class PolicyHvpFunc(PolicyHvp):
-    @staticmethod
-    def jvp(ctx: Any, *tangents: Any) -> Any:
-        return PolicyHvp.backward(ctx)
-
-    @staticmethod
-    def vmap(info: Any, in_dims: Any, *args: Any) -> Any:
-        return _folded(PolicyHvpFunc, info, in_dims, args, (2, 2, 0, 1, *_RANK))
+@torch.compiler.allow_in_graph
+def policy_loss(*args: Any) -> Any:
+    """The loss of `PolicyLoss`."""
+    return PolicyLoss.apply(*args)
 
 
-class PolicyGradFunc(PolicyGrad):
-    @staticmethod
-    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
-        PolicyGrad.setup_context(ctx, inputs, output)
-        ctx.save_for_forward(*inputs[: 1 + _TENSORS])
-
-    @staticmethod
-    def jvp(ctx: Any, scale_turn: Any, value_turn: Any, cost_turn: Any, *_: Any) -> Any:
-        (scale,), args = _saved(ctx, 1)
-        hv, hc, _totals = apply(PolicyHvp, *_directions(args, value_turn, cost_turn), scale, None, *args)
-        if scale_turn is not None:
-            gv, gc = apply(PolicyGrad, scale_turn, *args)
-            hv, hc = hv + gv, hc + gc
-        return hv, hc
-
-    @staticmethod
-    def vmap(info: Any, in_dims: Any, *args: Any) -> Any:
-        return _folded(PolicyGradFunc, info, in_dims, args, (0, *_RANK))
-
-
-class PolicyLossFunc(PolicyLoss):
-    @staticmethod
-    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
-        PolicyLoss.setup_context(ctx, inputs, output)
-        ctx.save_for_forward(*inputs[:_TENSORS])
-
-    @staticmethod
-    def jvp(ctx: Any, value_turn: Any, cost_turn: Any, *_: Any) -> Tensor:
-        _, args = _saved(ctx, 0)
-        turns = _directions(args, value_turn, cost_turn)
-        one = torch.ones(args[0].shape[:-2], dtype=ops.arithmetic(args[0].dtype), device=args[0].device)
-        return _dot(apply(PolicyGrad, one, *args), turns)
-
-    @staticmethod
-    def vmap(info: Any, in_dims: Any, *args: Any) -> Any:
-        return _folded(PolicyLossFunc, info, in_dims, args, _RANK)
-
-
-class ImplicitHvpFunc(ImplicitHvp):
-    @staticmethod
-    def jvp(ctx: Any, *tangents: Any) -> Any:
-        return PolicyHvp.backward(ctx)
-
-    @staticmethod
-    def vmap(info: Any, in_dims: Any, *args: Any) -> Any:
-        return _folded(ImplicitHvpFunc, info, in_dims, args, (2, 2, 0, 1, 1, *_RANK))
-
-
-class ImplicitGradFunc(ImplicitGrad):
-    @staticmethod
-    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
-        ImplicitGrad.setup_context(ctx, inputs, output)
-        ctx.save_for_forward(*inputs[: 3 + _TENSORS])
-
-    @staticmethod
-    def jvp(
-        ctx: Any, scale_turn: Any, price_turn: Any, slope_turn: Any, value_turn: Any, cost_turn: Any, *_: Any
-    ) -> Any:
-        (scale, price, slope), args = _saved(ctx, 3)
-        turns = _directions(args, value_turn, cost_turn)
-        hv, hc, _totals = apply(ImplicitHvp, *turns, scale, price, slope, *args)
-        if scale_turn is not None:
-            gv, gc = apply(ImplicitGrad, scale_turn, price, slope, *args)
-            hv, hc = hv + gv, hc + gc
-        return hv, hc
-
-    @staticmethod
-    def vmap(info: Any, in_dims: Any, *args: Any) -> Any:
-        return _folded(ImplicitGradFunc, info, in_dims, args, (0, 1, 1, *_RANK))
-
-
-class ImplicitLossFunc(ImplicitLoss):
-    @staticmethod
-    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
-        ImplicitLoss.setup_context(ctx, inputs, output)
-        ctx.save_for_forward(*output[1:], *inputs[2 : 2 + _TENSORS])
-
-    @staticmethod
-    def jvp(ctx: Any, low: Any, high: Any, value_turn: Any, cost_turn: Any, *_: Any) -> Any:
-        (price, slope), args = _saved(ctx, 2)
-        turns = _directions(args, value_turn, cost_turn)
-        one = torch.ones(args[0].shape[:-2], dtype=ops.arithmetic(args[0].dtype), device=args[0].device)
-        return _dot(apply(ImplicitGrad, one, price, slope, *args), turns), None, None
-
-    @staticmethod
-    def vmap(info: Any, in_dims: Any, *args: Any) -> Any:
-        return _folded(ImplicitLossFunc, info, in_dims, args, (None, None, *_RANK))
-
-
-_FUNC = {
-    PolicyHvp: PolicyHvpFunc,
-    PolicyGrad: PolicyGradFunc,
-    PolicyLoss: PolicyLossFunc,
-    ImplicitHvp: ImplicitHvpFunc,
-    ImplicitGrad: ImplicitGradFunc,
-    ImplicitLoss: ImplicitLossFunc,
-}
+@torch.compiler.allow_in_graph
+def implicit_loss(*args: Any) -> Any:
+    """Loss, price and slope of `ImplicitLoss`."""
+    return ImplicitLoss.apply(*args)

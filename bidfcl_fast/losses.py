@@ -22,7 +22,7 @@ from torch.autograd import forward_ad
 
 from . import ops
 from ._decisions import Family, Rule, Total, gap_rule, log_price, positive, price_range
-from .autograd import FusedLoss, ImplicitLoss, PolicyLoss, apply
+from .autograd import FusedLoss, implicit_loss, policy_loss
 
 __all__ = [
     "clipped_share",
@@ -259,7 +259,7 @@ def implied_price(
     labels = _labels(value_hat, cost_hat, mask, treatment, weight, outcome, cost_outcome, multiplier)
     options = _options(Rule(Family.PPL, positive("temperature", temperature)), backend)
     args = (value_hat.detach(), cost_hat.detach(), *labels, *options)
-    price = apply(ImplicitLoss, -math.inf, math.inf, *args)[1]
+    price = implicit_loss(-math.inf, math.inf, *args)[1]
     return price.reshape(multiplier.shape if isinstance(multiplier, Tensor) else torch.Size())
 
 
@@ -380,7 +380,7 @@ def _budgeted(
         total = weight.sum(-1, keepdim=True)
         outcome, cost_outcome = (y - (weight * y).sum(-1, keepdim=True) / total for y in (outcome, cost_outcome))
     labels = (mask, treatment, weight, outcome, cost_outcome, multiplier, None)
-    loss, price, slope = apply(ImplicitLoss, low, high, value, cost, *labels, *options)
+    loss, price, slope = implicit_loss(low, high, value, cost, *labels, *options)
     if _plain(value, cost) and value.device.type == "cpu":
         _log(price, (slope == 0) & (multiplier > 0))
     return loss
@@ -400,7 +400,7 @@ def _loss(value: Tensor, cost: Tensor, labels: tuple, options: ops.Options) -> T
         if torch.is_grad_enabled() and (value.requires_grad or cost.requires_grad):
             return FusedLoss.apply(value, cost, labels, options)
         return ops.value_of(value, cost, labels, options)[0]
-    return apply(PolicyLoss, value, cost, *labels, *options)
+    return policy_loss(value, cost, *labels, *options)
 
 
 def _plain(value: Tensor, cost: Tensor) -> bool:
@@ -461,8 +461,7 @@ def _labels(
     elif dual:
         raise ValueError("cost_outcome is needed: a dual loss counts value − λ·cost")
     m = _multiplier(multiplier, value, dual)
-    # A copy, since torch.compile takes no tensor twice.
-    return (mask, treatment, weight, outcome, cost_outcome, m, m.clone() if dual else None)
+    return (mask, treatment, weight, outcome, cost_outcome, m, m if dual else None)
 
 
 def _multiplier(given: Any, value: Tensor, dual: bool) -> Tensor:

@@ -156,6 +156,40 @@ def test_implicit_is_the_derivative_of_the_whole_pipeline(centre):
     assert not np.isclose(sum(float((p * q).sum()) for p, q in zip(stop, u, strict=True)), first, rtol=0.05)
 
 
+def test_implicit_pifd_is_the_derivative_of_its_own_pipeline():
+    """g frozen, the multiplier solved again for the same spend Σ weight·cost_outcome·(−Σ_j g_j·P_j), at every step."""
+    v, c, t, y, x, w = world(n=30, m=4, seed=5)
+    tau, lam0, one = 0.3, 0.8, torch.ones(30, dtype=torch.float64)
+
+    def policy(v, c, lam):
+        return torch.softmax((v - lam * c) / tau, 1)
+
+    options = {"temperature": tau, "min_gap": 0.1}
+    unit = v.clone().requires_grad_()
+    (slope,) = torch.autograd.grad(losses.pifd_loss(unit, c, t, one, one, lam0, **options), unit)
+    g = tau * slope / policy(v, c, lam0)  # of every row at weight 1, but for a constant, which P removes
+
+    def units(v, c, lam):
+        return (g * policy(v, c, lam)).sum(1)
+
+    paid = float((w * x * units(v, c, lam0)).sum())
+
+    def pipeline(v, c):
+        lam = solved(lambda lam: float((w * x * units(v, c, lam)).sum()) - paid, lam0)
+        return float((w * y * units(v, c, lam)).sum())
+
+    a = v.clone().requires_grad_(), c.clone().requires_grad_()
+    loss = losses.pifd_loss(*a, t, y, w, lam0, multiplier_grad="implicit", cost_outcome=x, **options)
+    grads = torch.autograd.grad(loss, a)
+    u = torch.randn(2, 30, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    e = 1e-5
+    ahead, back = (pipeline(v + s * u[0], c + s * u[1]) for s in (e, -e))
+    first = sum(float((p * q).sum()) for p, q in zip(grads, u, strict=True))
+    assert (ahead - back) / (2 * e) == pytest.approx(first, rel=1e-4)
+    stop = torch.autograd.grad(losses.pifd_loss(*a, t, y, w, lam0, **options), a)
+    assert not np.isclose(sum(float((p * q).sum()) for p, q in zip(stop, u, strict=True)), first, rtol=0.05)
+
+
 def test_the_price_is_clamped_and_logged(caplog):
     v, c, t, y, x, w = world(n=30, m=4)
     v.requires_grad_()
@@ -260,6 +294,33 @@ def test_compile_forward_and_backward_in_one_graph(name):
         (2 * run(a, b)).backward()
         grads += [a.grad, b.grad]
     torch.testing.assert_close(grads[:2], grads[2:])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_compiled_hessian_vector_products(name):
+    """Both ways to one, in one graph. A compiler that looks into a Function may record it without its second derivative."""
+    v, c, *labels = world()
+    f, u = named(*labels)[name], torch.cos(v)
+    torch.compiler.reset()  # so many losses in one function are more than it recompiles
+
+    def products(v, c, u):
+        def grad(v):
+            return torch.func.grad(f)(v, c)
+
+        return torch.func.jvp(grad, (v,), (u,))[1], torch.func.vjp(grad, v)[1](u)[0]
+
+    want = torch.autograd.functional.vhp(lambda v: f(v, c), v, u)[1]
+    for got in torch.compile(products, fullgraph=True, backend="aot_eager")(v, c, u):
+        torch.testing.assert_close(got, want)
+
+
+def test_compile_takes_a_tensor_twice():
+    v, _, t, y, *_ = world()
+
+    def f(v):
+        return losses.dpl_loss(v, v, t, y, y, y, torch.tensor([0.1, 0.8]))
+
+    torch.testing.assert_close(torch.compile(f, fullgraph=True, backend="aot_eager")(v), f(v))
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -54,6 +54,30 @@ def test_pifd_has_the_papers_values(backend):
     np.testing.assert_allclose(got.value[1], [2.6019752804, -3.2387329343, 0.6367576538], atol=5e-10)
 
 
+# METHOD.md §6.3, ∂L/∂z' at λ = .8. Where t is not the runner-up the true difference of the decision is 0.
+PIFD = np.array(
+    [
+        [-2.2727272727, 0, 2.2727272727],
+        [8.3333333333, -8.3333333333, 2.7777777778],
+        [0, 12.5, -12.5],
+        [0, 0, 0],
+        [0, 1.5, -1.5],
+    ]
+)
+
+
+@pytest.mark.parametrize("variant", ["paper", "exact"])
+def test_pifd_has_the_papers_differences(backend, variant):
+    g = PIFD.copy()
+    if variant == "exact":
+        g[[0, 2, 4], [2, 1, 1]] = 0
+    p = np.exp(VALUE - 0.8 * COST)
+    p /= p.sum(1, keepdims=True)
+    got = paper(backend, loss="pifd", variant=variant)
+    assert got.loss == pytest.approx((g * p).sum(), abs=1e-9)
+    np.testing.assert_allclose(got.value, p * (g - (g * p).sum(1, keepdims=True)), atol=1e-9)
+
+
 def case(rng, dtype, B, N, M, K, **rule):
     def label(share):
         return (rng.random((B, N)) * (rng.random((B, N)) < share)).astype(dtype)
@@ -185,18 +209,21 @@ def test_estimates_are_unbiased_with_unequal_arms(backend):
     """All assignments of three users, each with its chance: forgetting the weight would show."""
     rng = np.random.default_rng(3)
     shares = np.array([0.7, 0.2, 0.1])
-    v, c, true = rng.normal(size=(3, 3)), rng.random((3, 3)), rng.random((3, 3))
-    expected_soft = expected_hard = 0.0
+    v, c, true, spent = rng.normal(size=(3, 3)), *rng.random((3, 3, 3))
+    expected_soft = expected_dual = expected_hard = 0.0
     for draw in itertools.product(range(3), repeat=3):
         t = np.array(draw)
         chance = shares[t].prod()
         weight, y = 1 / (3 * shares[t]), true[np.arange(3), t]
         expected_soft += chance * bf.loss_and_grad("ppl", v, c, t, y, weight, 0.5, backend=backend).loss
+        dual = bf.loss_and_grad("dpl", v, c, t, y, weight, 0.5, cost_outcome=spent[np.arange(3), t], backend=backend)
+        expected_dual += chance * dual.loss
         args = (torch.tensor(x) for x in (v, c, t, y, weight))
         expected_hard += chance * float(losses.decision_loss(*args, 0.5, backend=backend))
     a = v - 0.5 * c
     p = np.exp(a) / np.exp(a).sum(1, keepdims=True)
     assert expected_soft == pytest.approx(-(p * true).sum() / 3, rel=1e-12)
+    assert expected_dual == pytest.approx(-(p * (true - 0.5 * spent)).sum() / 3, rel=1e-12)
     assert expected_hard == pytest.approx(-true[np.arange(3), a.argmax(1)].mean(), rel=1e-12)
 
 

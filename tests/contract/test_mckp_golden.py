@@ -65,3 +65,16 @@ def test_at_the_split_fill_takes_what_still_fits(backend, dtype):
     value, cost, _ = golden(dtype)
     plan = bf.solve_mckp(value, cost, 7, backend=backend)
     assert (plan.choice.tolist(), plan.value, plan.spend) == ([1, 1, 2, 2], 18, 7)
+
+
+@pytest.mark.parametrize("budget", [0.5, 1.5, 2.5, 4.5, 6.5, 7.5, 9.5, 11.5])
+def test_dual_gradient_bisection_finds_the_same_multiplier(budget):
+    """LBCF's DGB (METHOD.md §1.4): treatment 0 is implicit, and the sign of B − spend leads to λ."""
+    value, cost, _ = golden(np.float64)
+    low, high = 0.0, 10.0
+    for _ in range(60):
+        lam = (low + high) / 2
+        score = value[:, 1:] - lam * cost[:, 1:]
+        spend = np.where(score.max(1) > 0, cost[np.arange(len(cost)), 1 + score.argmax(1)], 0.0).sum()
+        low, high = (lam, high) if spend > budget else (low, lam)
+    assert bf.solve_mckp(value, cost, budget).multiplier == pytest.approx(low, rel=1e-9)
