@@ -29,6 +29,7 @@ def run(*command: object, cwd: Path = ROOT, **env: str) -> str:
     """Standard output; a failure ends the script with what was said."""
     print("+", *command, flush=True)
     pins = {name: str(ROOT / "constraints.txt") for name in ("PIP_CONSTRAINT", "PIP_BUILD_CONSTRAINT")}
+    pins["BIDFCL_CUDA"] = "0"  # wheels serve the CPU; the module for GPUs is built where it is to run
     clean = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "BIDFCL_BACKEND", "BIDFCL_ARCH")}
     tools = {
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
