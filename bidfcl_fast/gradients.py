@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import _check, _pool, backends
-from ._arrays import like, to_numpy
+from ._arrays import BFLOAT16, like, to_numpy
 from ._decisions import Decisions, Family, Order, Total, gap_rule, log_price, price_range
 
 # name -> (family, whether the multipliers price the cost in the outcome)
@@ -59,9 +59,9 @@ def loss_and_grad(
     loss
         "ppl", "pifd", "dpl", "mer" or "difd".
     value_hat, cost_hat
-        [N, M] float32 or float64.
+        [N, M] float32, float64 or float16, which is stored in two bytes and computed in float32.
     treatment, outcome, weight
-        [N] int64, and numbers in the dtype of value_hat.
+        [N] int64, and numbers in the dtype of value_hat; float32 beside float16.
     multiplier
         A number or [K], whose losses are summed.
     cost_outcome
@@ -92,11 +92,16 @@ def loss_and_grad(
     value, cost = problems.value[0], problems.cost[0]
     open_ = None if problems.mask is None else problems.mask[0]
     n, dtype = len(value), value.dtype
+    if dtype == BFLOAT16:
+        raise ValueError(
+            "value_hat is bfloat16: NumPy cannot hold its gradient; take float32, or torch and bidfcl_fast.losses"
+        )
+    number = np.dtype(np.float32) if dtype.itemsize == 2 else dtype  # beside halves
 
     def labels(name: str, x: Any) -> np.ndarray:
         array = to_numpy(name, x)
-        if array.shape != (n,) or array.dtype != dtype:
-            raise ValueError(f"{name} must be [{n}] {dtype}, got shape {list(array.shape)}, dtype {array.dtype}")
+        if array.shape != (n,) or array.dtype != number:
+            raise ValueError(f"{name} must be [{n}] {number}, got shape {list(array.shape)}, dtype {array.dtype}")
         return array
 
     t = to_numpy("treatment", treatment)

@@ -373,6 +373,24 @@ def test_rows_without_outcome_are_not_read(backend):
     assert np.isnan(bf.loss_and_grad("ppl", v, c, np.zeros(6, int), y, np.ones(6), 0.5, backend=backend).loss)
 
 
+def test_halves_take_float32_labels(backend):
+    rng = np.random.default_rng(10)
+    v, c = rng.normal(size=(40, 4)).astype(np.float16), rng.random((40, 4)).astype(np.float16)
+    t, y = rng.integers(4, size=40), rng.random(40, dtype=np.float32)
+    w = np.full(40, 1e-7, np.float32)  # 1/(N·p) of a large trial, which float16 cannot hold
+    for loss in ("ppl", "pifd"):
+        got = bf.loss_and_grad(loss, v, c, t, y, 1e7 * w, 0.5, min_gap=0.1, backend=backend)
+        want = bf.loss_and_grad(loss, *(x.astype(np.float32) for x in (v, c)), t, y, 1e7 * w, 0.5, min_gap=0.1)
+        assert got.value.dtype == np.float16
+        assert got.loss == pytest.approx(want.loss, rel=1e-6)
+        np.testing.assert_allclose(got.value, want.value, rtol=1e-3, atol=1e-6)
+    assert bf.loss_and_grad("ppl", v, c, t, y, w, 0.5, backend=backend).loss < 0
+    with pytest.raises(ValueError, match=r"outcome must be \[40\] float32"):
+        bf.loss_and_grad("ppl", v, c, t, y.astype(np.float16), w, 0.5, backend=backend)
+    with pytest.raises(ValueError, match="value_hat is bfloat16"):
+        bf.loss_and_grad("ppl", *(torch.tensor(x).bfloat16() for x in (v, c)), t, y, w, 0.5, backend=backend)
+
+
 def test_large_outputs_use_memory_again():
     v = np.random.default_rng(9).random((120_000, 4), dtype=np.float32)
     args = (v, v, np.zeros(120_000, np.int64), np.ones(120_000, np.float32), np.ones(120_000, np.float32), 0.5)
