@@ -19,6 +19,7 @@ import numba
 import numpy as np
 
 from .. import _core
+from .. import _pool as memory
 from .._decisions import Decisions, Order
 from .._problems import Contested, EdgesBetween, FrontierResult, Magnitudes, MckpResult, Problems, Scales
 from .._ragged import plain
@@ -264,7 +265,11 @@ class Threads:
         after = np.cumsum(sums[first + 1 :, 4])
         enough = np.flatnonzero(after >= window)
         last = first + 2 + int(enough[0]) if len(enough) else len(sums)
-        listed = kernels.without_tied(listed, buckets, bucket, first, last, choice)
+        # Where so many are tied that `fill` looks no further, nobody looks below.
+        below = not len(enough)
+        listed = kernels.without_tied(listed, buckets, bucket, first, last, below, choice)
+        if not below:
+            rest[:bucket] = 0
         rest[-1, :4] += rest[bucket + 1 : -1, :4].sum(axis=0) + sums[:first, :4].sum(axis=0)
         rest[bucket + 1 : -1] = 0
         rest[bucket] = sums[first:last].sum(axis=0)
@@ -290,7 +295,9 @@ def _together(parts: list[kernels.Found]) -> kernels.Found:
 
 def _joined(parts: list[np.ndarray]) -> np.ndarray:
     """Listed edges as one array; as bytes, since NumPy compares the fields of records one by one before it joins them."""
-    joined = np.concatenate([np.empty(0, np.uint8), *(part.view(np.uint8) for part in parts)])
+    size = sum(part.nbytes for part in parts)
+    joined = memory.empty((size,), np.dtype(np.uint8))
+    np.concatenate([np.empty(0, np.uint8), *(part.view(np.uint8) for part in parts)], out=joined)
     return joined.view(kernels.LISTED)
 
 

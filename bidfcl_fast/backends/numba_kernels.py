@@ -993,11 +993,11 @@ def alike_scratch():
 def same_row(rows, one, other):
     v, c = rows.value_at + one * rows.value_row, rows.cost_at + one * rows.cost_row
     w, d = rows.value_at + other * rows.value_row, rows.cost_at + other * rows.cost_row
+    different = False
     for j in range(rows.items):
         k, q = j * rows.value_item, j * rows.cost_item
-        if rows.value[v + k] != rows.value[w + k] or rows.cost[c + q] != rows.cost[d + q]:
-            return False
-    return True
+        different |= (rows.value[v + k] != rows.value[w + k]) | (rows.cost[c + q] != rows.cost[d + q])
+    return not different
 
 
 @inner
@@ -1107,7 +1107,9 @@ def pass_over(rows, counting, wanted, everybody, ends, guess, begin, end, choice
     put_off, broken = np.empty(end - begin if counting.whole else 0, np.int32), 0
     scratch = sweep_scratch(rows)
     totals = np.zeros((wanted.buckets.size + 1) * 5, np.int64)
-    listed = np.empty((end - begin) // 8 + L * items, LISTED)
+    # Room for an edge a user: pages that nobody writes to cost nothing, and where users are alike a list that grew would be
+    # copied again and again.
+    listed = np.empty(end - begin + L * items, LISTED)
     lanes, found, opened, closed_user = lanes_for(rows), np.int64(0), 0, False
     alike, kinds, looking = alike_scratch(), np.int64(0), False
     seen = nothing_seen(rows.kind)
@@ -1652,31 +1654,41 @@ def tied(rows, counting, listed, begin, end, buckets, bucket):
     chunks [chunks, 5]."""
     sums, like, edge = np.zeros(5 * (rows.users // CHUNK + 1), np.int64), np.zeros(1, EDGE), np.zeros(1, EDGE)
     found = False
+    v0 = v1 = rows.value[0]
+    c0 = c1 = rows.cost[0]
     for k in range(begin, end):
         if bucket_of(buckets, listed[k].slope) != bucket:
             continue
-        e, one = edge[0], like[0]
-        exact(rows, counting.value, counting.cost, listed[k], np.int64(listed[k].user), e)
-        if not found:
-            one.slope, one.value, one.cost, found = e.slope, e.value, e.cost, True
-        if compare_slopes(e.slope, e.value, e.cost, one.slope, one.value, one.cost) != 0:
-            return False, like, sums
-        at = 5 * (e.user // CHUNK)
+        e, one, user = edge[0], like[0], np.int64(listed[k].user)
+        v, c = rows.value_at + user * rows.value_row, rows.cost_at + user * rows.cost_row
+        v_from, v_to = v + listed[k].start * rows.value_item, v + listed[k].stop * rows.value_item
+        c_from, c_to = c + listed[k].start * rows.cost_item, c + listed[k].stop * rows.cost_item
+        # Most have the numbers of the one before.
+        same = (rows.value[v_from] == v0) & (rows.value[v_to] == v1)
+        same &= (rows.cost[c_from] == c0) & (rows.cost[c_to] == c1)
+        if not (found and same):
+            v0, v1, c0, c1 = rows.value[v_from], rows.value[v_to], rows.cost[c_from], rows.cost[c_to]
+            exact(rows, counting.value, counting.cost, listed[k], user, e)
+            if not found:
+                one.slope, one.value, one.cost, found = e.slope, e.value, e.cost, True
+            if compare_slopes(e.slope, e.value, e.cost, one.slope, one.value, one.cost) != 0:
+                return False, like, sums
+        at = 5 * (user // CHUNK)
         add_wide(sums, at, e.value, e.cost)
         sums[at + 4] += 1
     return True, like[: np.int64(found)], sums
 
 
 @jit
-def without_tied(listed, buckets, bucket, first, last, choice):
+def without_tied(listed, buckets, bucket, first, last, below, choice):
     """Buys what is above a bucket, and of its own edges those of chunks before `first`; those from `last` on are left
-    out. Returns the others."""
+    out, and, unless wanted, what is below the bucket. Returns the others."""
     out, kept = np.empty(len(listed), LISTED), 0
     for k in range(len(listed)):
         b, chunk = bucket_of(buckets, listed[k].slope), listed[k].user // CHUNK
         if b > bucket or (b == bucket and chunk < first):
             choice[listed[k].user] = listed[k].stop
-        elif b < bucket or chunk < last:
+        elif below if b < bucket else chunk < last:
             out[kept] = listed[k]
             kept += 1
     return out[:kept]
