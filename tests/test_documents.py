@@ -1,6 +1,7 @@
 """Every Python block of the documents runs, and every `bidfcl` command line in their shell blocks.
 
-Blocks of one document share a process, in order. Those for many processes or a cluster are the business of tests/scale; any other that
+Blocks of one document share a process, in order. Those for many processes or a cluster run in
+tests/scale/test_documents.py; any other that
 needs what a test cannot have is preceded by `<!-- not run: why -->`.
 """
 
@@ -20,7 +21,7 @@ ROOT = Path(__file__).parents[1]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCK = re.compile(r"(<!-- not run: [^>]+-->\n)?^```(python|sh)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
-MANY_PROCESSES = re.compile("torch_distributed|spark")
+MANY_PROCESSES = re.compile("torch.distributed|spark")
 NEEDS = {"torch": "losses|bilevel|methods|linalg", "pyepo": "pyepo", "jax": "jax", "pyarrow": "parquet|bidfcl "}
 # What makes a million users of a document's example few enough for a test.
 FEWER = {"docs/training.md": [("simulate(20_000, 60_000, 20_000", "simulate(1_500, 2_000, 500")]}

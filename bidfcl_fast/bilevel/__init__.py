@@ -8,7 +8,7 @@ from .bridge import Bridge
 from .check import HypergradientCheck, HypergradientWarning, check_hypergradient
 from .correction import Correction, ridge_correction
 from .hypergradient import Hypergradient, explicit_hypergradient, implicit_hypergradient
-from .labels import Batch, Bridged, Labels
+from .labels import Batch, Bridged, Labels, Part
 from .step import BilevelStep
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ __all__ = [
     "HypergradientCheck",
     "HypergradientWarning",
     "Labels",
+    "Part",
     "TrialLoss",
     "check_hypergradient",
     "explicit_hypergradient",

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -13,7 +13,11 @@ from torch import Tensor
 
 from .residual import Left, Residual
 
+if TYPE_CHECKING:
+    from ..methods._ranks import Shares
+
 Array = NDArray[Any]
+Total = Callable[[Any], Array]
 
 HEADS = ("value", "cost")
 
@@ -201,23 +205,26 @@ def _tested(fits: Sequence[Sequence[_Fit | None]]) -> Array:
     return out
 
 
-def _least_squares(e: Array, x: Array, w: Array) -> _Fit | None:
+def _least_squares(e: Array, x: Array, w: Array, total: Total = np.asarray) -> _Fit | None:
     """On [1, x], or on 1 alone where there are too few rows for slopes; None without at least three rows."""
-    if len(e) < 3:
+    rows = int(total(len(e)))
+    if rows < 3:
         return None
     z = np.column_stack([np.ones(len(e)), x])
-    gram = (z * w[:, None]).T @ z
-    if len(e) < 2 * z.shape[1] or np.linalg.cond(gram) > 1e10:
+    gram = total((z * w[:, None]).T @ z)
+    if rows < 2 * z.shape[1] or np.linalg.cond(gram) > 1e10:
         z, gram = z[:, :1], gram[:1, :1]
     inverse = np.linalg.inv(gram)
-    b = inverse @ (z.T @ (w * e))
+    b = inverse @ total(z.T @ (w * e))
     # HC1: what the rows' own errors say, inflated for the coefficients they were fitted with.
     error = z * (w * (e - z @ b))[:, None]
-    spread = error.T @ error * (len(e) / (len(e) - z.shape[1]))
+    spread = total(error.T @ error) * (rows / (rows - z.shape[1]))
     return _Fit(b, inverse @ spread @ inverse + 1e-18 * np.eye(len(b)))
 
 
-def _fits(residual: Any, x: Any, treatment: Any, treatments: int, weight: Any = None) -> list[list[_Fit | None]]:
+def _fits(
+    residual: Any, x: Any, treatment: Any, treatments: int, weight: Any = None, total: Total = np.asarray
+) -> list[list[_Fit | None]]:
     """[2][M] regressions."""
     e, x, t = np.asarray(residual, np.float64), np.asarray(x, np.float64), np.asarray(treatment)
     if e.ndim != 2 or e.shape[1] != 2 or x.ndim != 2 or len(x) != len(e) or t.shape != (len(e),):
@@ -228,14 +235,17 @@ def _fits(residual: Any, x: Any, treatment: Any, treatments: int, weight: Any = 
     if w.shape != (len(e),) or not np.isfinite(w).all() or (w < 0).any():
         raise ValueError(f"weight must be [{len(e)}], finite and not negative")
     rows = [t == j for j in range(treatments)]
-    return [[_least_squares(e[mine, h], x[mine], w[mine]) for mine in rows] for h in (0, 1)]
+    return [[_least_squares(e[mine, h], x[mine], w[mine], total) for mine in rows] for h in (0, 1)]
 
 
 class Regressions:
-    """Residuals [N, 2] of a model of the log, regressed on [1, x] treatment by treatment: done once, used several times."""
+    """Residuals [N, 2] of a model of the log, regressed on [1, x] treatment by treatment: done once, used several times.
 
-    def __init__(self, residual: Any, x: Any, treatment: Any, treatments: int) -> None:
-        self.fits = _fits(residual, x, treatment, treatments)
+    `total`: of a log in parts, the sum of an array over them.
+    """
+
+    def __init__(self, residual: Any, x: Any, treatment: Any, treatments: int, total: Total = np.asarray) -> None:
+        self.fits = _fits(residual, x, treatment, treatments, total=total)
 
 
 def _compared(
@@ -283,14 +293,18 @@ def left_over(
     return Left(level, error, _tested(fits))
 
 
-def log_propensity(x: Tensor, treatment: Tensor, treatments: int, at: Tensor, *, rows: int = 10_000) -> Tensor:
+def log_propensity(
+    x: Tensor, treatment: Tensor, treatments: int, at: Tensor, *, rows: int = 10_000, shares: Shares | None = None
+) -> Tensor:
     """[n, M]: the probability with which a log's policy gave each treatment to users `at` [n, F], by logistic regression.
 
     Linear in the features; a treatment that the log does not have gets about 0. x [N, F], treatment [N] are the log's, of which
-    evenly spaced ones are used, about `rows`.
+    evenly spaced ones are used, about `rows`. `shares`: they are this rank's part of it.
     """
-    every = max(1, len(x) // rows)
-    x, treatment = x[::every], treatment[::every]
+    every = max(1, (len(x) if shares is None else shares.rows) // rows)
+    first = 0 if shares is None else -shares.parts[-1][0] % every
+    x, treatment = x[first::every], treatment[first::every]
+    used = 0 if shares is None else int(shares.ranks.total(len(x)))
     weight = torch.zeros(treatments, x.shape[1] + 1, dtype=torch.float32, device=x.device, requires_grad=True)
     optimiser = torch.optim.LBFGS([weight], max_iter=25, line_search_fn="strong_wolfe")
 
@@ -299,9 +313,17 @@ def log_propensity(x: Tensor, treatment: Tensor, treatments: int, at: Tensor, *,
 
     def closure() -> Tensor:
         optimiser.zero_grad()
-        loss = torch.nn.functional.cross_entropy(logits(x), treatment) + 1e-4 * weight.square().sum()
-        loss.backward()
-        return loss
+        penalty = 1e-4 * weight.square().sum()
+        if shares is None:
+            loss = torch.nn.functional.cross_entropy(logits(x), treatment) + penalty
+            loss.backward()
+            return loss
+        error = torch.nn.functional.cross_entropy(logits(x), treatment, reduction="sum") / used
+        (slope,) = torch.autograd.grad(error, weight)
+        own = torch.cat([error.detach().reshape(1), slope.reshape(-1)]).cpu().numpy()
+        whole = torch.from_numpy(shares.ranks.total(own)).to(weight)
+        weight.grad = whole[1:].view_as(weight) + 2e-4 * weight.detach()
+        return whole[0] + penalty.detach()
 
     with torch.enable_grad():
         optimiser.step(closure)  # type: ignore[no-untyped-call]

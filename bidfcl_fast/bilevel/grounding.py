@@ -47,15 +47,17 @@ class OfLog(NamedTuple):
 
 def model_of_log(job: Job, trial: Rows, log: Rows, units: Units, plan: Schedule, **common: Any) -> OfLog:
     """Train it; `common` as in `fit_networks`."""
-    modules, _ = fit_networks(job, log.table, units, plan, part_name="log", seed=11, **common)
+    shares = None if job.ranks is None else job.ranks.shares(len(log.table))
+    modules, _ = fit_networks(job, log.table, units, plan, part_name="log", seed=11, shares=shares, **common)
     return OfLog(modules[0], *(_says(modules[0], rows) for rows in (trial, log)))
 
 
-def noise_of_log(found: OfLog, log: Rows) -> tuple[Noise, Tensor]:
+def noise_of_log(job: Job, found: OfLog, log: Rows) -> tuple[Noise, Tensor]:
     """How noisy the log's outcomes are, and the weights [N + n, 2] that the rows of the trial and of the log have by that."""
-    noise = Noise.of(found.of_log.cpu().numpy(), log.y.cpu().numpy())
+    noise = Noise.of(found.of_log.cpu().numpy(), log.y.cpu().numpy(), job.ranks)
     both = torch.cat([found.of_trial, found.of_log]).cpu().numpy()
-    return noise, torch.from_numpy(noise.weights(both)).to(log.y.device)
+    shares = None if job.ranks is None else job.ranks.shares(len(found.of_log), len(found.of_trial))
+    return noise, torch.from_numpy(noise.weights(both, shares)).to(log.y.device)
 
 
 def ground(job: Job, trial: Rows, log: Rows, units: Units, said: OfLog, *, networks: bool, **common: Any) -> Correction:
@@ -63,16 +65,19 @@ def ground(job: Job, trial: Rows, log: Rows, units: Units, said: OfLog, *, netwo
 
     First `ridge_correction`. With `networks`, where that finds a head biased, the log's model is trained on on the trial less the
     ridge's part, without one of its folds at a time; what it learned there is taken as far as it is seen again on the fold.
-    `common` as in `fit_networks`.
+    `common` as in `fit_networks`. Where there are ranks, the log is this one's part: its regressions and its propensity are of all
+    parts; what is done on the trial, each rank does for itself.
     """
+    shares = None if job.ranks is None else job.ranks.shares(len(log.table))
     device = common.get("device", "cpu")
     m = trial.table.treatments
     of_trial, of_log = (trial.y - said.of_trial).cpu().numpy(), (log.y - said.of_log).cpu().numpy()
     x, t = trial.x.cpu().numpy(), trial.table.treatment
     given = torch.from_numpy(log.table.treatment).to(device)
-    weight = log_propensity(log.x, given, m, trial.x).cpu().numpy()[np.arange(len(t)), t]
+    weight = log_propensity(log.x, given, m, trial.x, shares=shares).cpu().numpy()[np.arange(len(t)), t]
+    parts: dict[str, Any] = {} if job.ranks is None else {"total": job.ranks.total}
     known: dict[str, Any] = {
-        "log": Regressions(of_log, log.x.cpu().numpy(), log.table.treatment, m),
+        "log": Regressions(of_log, log.x.cpu().numpy(), log.table.treatment, m, **parts),
         "weight": weight,
     }
     found = ridge_correction(of_trial, x, t, m, **known)

@@ -229,7 +229,8 @@ def implicit_hypergradient(
     if isinstance(preconditioner, str):
         shift = lower.ridge + vectors.number("damping", damping)
         preconditioner = own_preconditioner(operator, shift, max_steps) if x0 is None and average is None else None
-    operator = Averaged(operator, average) if average is not None else operator
+    if average is not None and not isinstance(operator, Averaged):
+        operator = Averaged(operator, average)
     operator = operator.damped(lower.ridge) if lower.ridge else operator
     with torch.enable_grad():
         upper = vectors.scalar("upper_loss", upper_loss(target))

@@ -47,6 +47,22 @@ class Batch(NamedTuple):
     weight: Tensor | None = None
 
 
+class Part(NamedTuple):
+    """What one process has of a batch that several share; its `Batch` holds these rows alone.
+
+    Attributes
+    ----------
+    rows
+        Of the whole batch.
+    places
+        int64 [..., n]: where this process's rows stand in the whole batch, rising; -1: a row that counts for nothing, which a
+        process that has none of the batch gives all the same.
+    """
+
+    rows: int
+    places: Tensor
+
+
 class Labels(NamedTuple):
     """`label`, `weight`: [n, 2M]; the lower loss is the mean over rows of Σ weight·(label − outputs)²."""
 

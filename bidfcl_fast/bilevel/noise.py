@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from ..methods._ranks import Ranks, Shares
 
 Array = NDArray[Any]
 
@@ -32,29 +35,35 @@ class Noise:
     variance: tuple[Array, Array] = field(repr=False)
 
     @classmethod
-    def of(cls, predicted: Any, outcome: Any) -> Noise:
-        """From predictions and outcomes [N, 2] of the treatments received."""
+    def of(cls, predicted: Any, outcome: Any, ranks: Ranks | None = None) -> Noise:
+        """From predictions and outcomes [N, 2] of the treatments received; `ranks`: these are this rank's part."""
         predicted, outcome = np.asarray(predicted, np.float64), np.asarray(outcome, np.float64)
-        found = [_binned(predicted[:, h], (outcome[:, h] - predicted[:, h]) ** 2) for h in (0, 1)]
+        found = [_binned(predicted[:, h], (outcome[:, h] - predicted[:, h]) ** 2, ranks) for h in (0, 1)]
         return cls((found[0][0], found[1][0]), (found[0][1], found[1][1]))
 
-    def weights(self, predicted: Any) -> Array:
-        """1 ÷ variance of rows with these predictions [n, 2], with mean 1 for each head; float32 [n, 2]."""
+    def weights(self, predicted: Any, shares: Shares | None = None) -> Array:
+        """1 ÷ variance of rows with these predictions [n, 2], with mean 1 for each head; float32 [n, 2].
+
+        `shares`: the mean is that of the rows of all ranks.
+        """
         predicted = np.asarray(predicted, np.float64)
         out = np.ones(predicted.shape)
         for h in (0, 1):
             variance = np.interp(predicted[:, h], self.mean[h], self.variance[h])
             if variance.min() > 0:
                 out[:, h] = 1 / variance
-        return np.asarray((out / out.mean(0)).astype(np.float32))
+        mean = out.mean(0) if shares is None else shares.ranks.total(out[shares.here()].sum(0)) / shares.rows
+        return np.asarray((out / mean).astype(np.float32))
 
 
-def _binned(m: Array, square: Array) -> tuple[Array, Array]:
+def _binned(m: Array, square: Array, ranks: Ranks | None) -> tuple[Array, Array]:
     """Mean prediction and mean squared error, floored, of bins with about as many rows each, rising in the prediction."""
-    bins = min(_BINS, max(1, len(m) // _ROWS))
-    edges = np.unique(np.quantile(m, np.arange(1, bins) / bins))
+    total: Any = np.asarray if ranks is None else ranks.total
+    bins = min(_BINS, max(1, int(total(len(m))) // _ROWS))
+    cuts = np.arange(1, bins) / bins
+    edges = np.unique(np.quantile(m, cuts) if ranks is None else ranks.quantiles(m, cuts))
     at = np.searchsorted(edges, m, side="right")
-    count = np.bincount(at)
+    count, *sums = (total(np.bincount(at, weights=a, minlength=len(edges) + 1)) for a in (None, m, square))
     filled = count > 0
-    mean, variance = (np.bincount(at, weights=a)[filled] / count[filled] for a in (m, square))
-    return mean, np.maximum(variance, _FLOOR * square.mean())
+    mean, variance = (a[filled] / count[filled] for a in sums)
+    return mean, np.maximum(variance, _FLOOR * (square.mean() if ranks is None else sums[1].sum() / count.sum()))

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from ..linalg import CGResult, MLPCurvature
 from ..linalg import _vectors as vectors
 from .descent import descend
-from .hypergradient import Hypergradient, explicit_hypergradient, implicit_hypergradient, write
-from .labels import Batch, Labels, mixed
+from .hypergradient import Average, Averaged, Hypergradient, explicit_hypergradient, implicit_hypergradient, write
+from .labels import Batch, Labels, Part, mixed
 
 
 class BilevelStep:
@@ -46,7 +46,8 @@ class BilevelStep:
         Of the cells that were not observed.
     average
         Of several processes that train together, each on a part of every batch: a flat tensor → its mean over all of them
-        (`scale.torch_distributed.average`). `upper` then gives every process the hypergradient of the mean losses.
+        (`scale.torch_distributed.average`, which says what its second argument is). `upper` then gives every process the
+        hypergradient of the mean losses.
 
     Source: Bi-DFCL Algorithm 1 and eq. 18.
     """
@@ -67,7 +68,7 @@ class BilevelStep:
         assumed_steps: int = 0,
         step_size: float = 1e-3,
         counterfactual_weight: float = 1.0,
-        average: Callable[[Tensor], Tensor] | None = None,
+        average: Callable[..., Tensor] | None = None,
     ) -> None:
         if differentiation not in ("implicit", "explicit"):
             raise ValueError(f"differentiation must be 'implicit' or 'explicit', got {differentiation!r}")
@@ -100,8 +101,12 @@ class BilevelStep:
             labels = self.labels(batch, outputs.detach())
         return labels.loss(outputs)
 
-    def upper(self, batch: Batch) -> Hypergradient:
-        """The hypergradient on a batch, written to the `.grad` of the bridge's learned parameters."""
+    def upper(self, batch: Batch, part: Part | None = None) -> Hypergradient:
+        """The hypergradient on a batch, written to the `.grad` of the bridge's learned parameters.
+
+        `part`: the batch is this process's part of one. None: with `average`, parts are of one size.
+        """
+        average = self._mean(None if part is None else int((part.places >= 0).sum()) / part.rows)
         learned = [p for p in self.bridge.parameters() if p.requires_grad]
         with torch.no_grad():
             start = self.target(batch.x) if self.reading == "A" else None
@@ -109,15 +114,24 @@ class BilevelStep:
         if self.differentiation == "explicit":
             found = explicit_hypergradient(
                 self.target, learned, lambda outputs: self.labels(batch, start).loss(outputs), self.upper_loss, batch.x,
-                step_size=self.step_size, steps=max(1, self.assumed_steps), average=self.average,
+                step_size=self.step_size, steps=max(1, self.assumed_steps), average=average,
             )  # fmt: skip
         else:
-            found = self._implicit(batch, learned, start)
+            found = self._implicit(batch, learned, start, part, average)
         found.assign(learned)
         self.last = found
         return found
 
-    def _implicit(self, batch: Batch, learned: Sequence[Tensor], start: Tensor | None) -> Hypergradient:
+    def _mean(self, share: float | None) -> Average | None:
+        """The mean over processes, where this one's part counts `share`."""
+        average = self.average
+        if average is None or share is None:
+            return average
+        return lambda x: average(x, share)
+
+    def _implicit(
+        self, batch: Batch, learned: Sequence[Tensor], start: Tensor | None, part: Part | None, average: Average | None
+    ) -> Hypergradient:
         theta = vectors.parameters("target", self.target)
         before = vectors.flatten(theta).detach().clone() if self.assumed_steps else None
         try:
@@ -125,12 +139,12 @@ class BilevelStep:
             with torch.enable_grad():
                 made = self.labels(batch, start)
             held = Labels(*(t.detach() for t in made))
-            descend(self.target, theta, batch.x, held, self.assumed_steps, self.step_size, self.average)
-            operator = self._operator(batch, held)
+            descend(self.target, theta, batch.x, held, self.assumed_steps, self.step_size, average)
+            operator = self._operator(batch, held, part)
             found = implicit_hypergradient(
                 self.target, learned, made.loss, self.upper_loss, batch.x, curvature=operator, rtol=self.cg_tolerance,
                 max_steps=self.cg_steps, damping=self._absolute(operator), x0=self._warm,
-                preconditioner=None, stationarity=False, average=self.average,
+                preconditioner=None, stationarity=False, average=average,
             )  # fmt: skip
         finally:
             if before is not None:
@@ -146,12 +160,16 @@ class BilevelStep:
         v = self._warm
         if v is None or not bool(v.any()):
             v = torch.ones(operator.size, dtype=operator.dtype, device=operator.device)
-        bent = operator @ v
-        return self.damping * float((bent if self.average is None else self.average(bent)).norm() / v.norm())
+        return self.damping * float((operator @ v).norm() / v.norm())
 
-    def _operator(self, batch: Batch, labels: Labels) -> Any:
+    def _operator(self, batch: Batch, labels: Labels, part: Part | None) -> Any:
         """The fused curvature where the target allows it, else the name of the general one."""
-        rows = slice(0, max(1, round(self.share * len(batch.x))))
+        taken, share = max(1, round(self.share * len(batch.x))), None
+        if part is not None:
+            whole = max(1, round(self.share * part.rows))
+            own = int(((part.places >= 0) & (part.places < whole)).sum())
+            taken, share = max(1, own), own / whole
+        rows = slice(0, taken)
         x, labels = batch.x[rows].contiguous(), Labels(*(t[rows] for t in labels))
         exact = self.curvature == "hessian"
         given: dict[str, Any] = {
@@ -168,7 +186,8 @@ class BilevelStep:
         except (TypeError, ValueError):
             self._plain = True
             return self.curvature
-        return self._fused
+        average = self._mean(share)
+        return self._fused if average is None else Averaged(self._fused, average)
 
     @property
     def solve(self) -> CGResult | None:

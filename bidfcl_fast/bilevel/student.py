@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ..methods._job import Job
 from ..methods._trial import TrialLoss
 from .bridge import Bridge
-from .labels import Batch, mixed
+from .labels import Batch, Part, mixed
 from .presets import Settings
 from .step import BilevelStep
 
@@ -38,6 +38,7 @@ class UpperSteps:
             target, bridge, upper, reading=s.reading, differentiation=differentiation, curvature=s.curvature,
             cg_steps=s.cg_steps, cg_tolerance=s.cg_tolerance, damping=s.damping, share=s.share,
             assumed_steps=s.assumed_steps, step_size=s.step_size, counterfactual_weight=s.counterfactual_weight,
+            average=None if job.ranks is None else job.ranks.average,
         )  # fmt: skip
         rates = {"gate": s.bridge_lr, "factual_gate": s.bridge_lr, "correction": s.correction_lr}
         parts = bridge.parts()
@@ -48,31 +49,41 @@ class UpperSteps:
         self.history: list[dict[str, Any]] = []
         self._x = rows.x
 
-    def before(self, step: int, x: Tensor, arrays: Sequence[Tensor]) -> None:
+    def before(self, step: int, x: Tensor, arrays: Sequence[Tensor], part: Part | None) -> None:
         self._x = x[0]
         if step % self.s.upper_every:
             return
         batch = Batch(x[0].contiguous(), *(a[0].contiguous() for a in arrays))
-        found = self.step.upper(batch)
+        part = None if part is None else Part(part.rows, part.places[0])
+        found = self.step.upper(batch, part)
         with torch.no_grad():
             for p, start in zip(self.learned, self.start, strict=True):
                 assert p.grad is not None
                 if self.s.prox:
                     p.grad.add_(p - start, alpha=self.s.prox)
         self.optimiser.step()
-        self._note(step, batch, found)
+        self._note(step, batch, found, part)
 
-    def _note(self, step: int, batch: Batch, found: Any) -> None:
+    def _note(self, step: int, batch: Batch, found: Any, part: Part | None) -> None:
         with torch.no_grad():
             said = self.bridge(batch)
+
+        def mean(gate: Tensor | float) -> float:
+            if not isinstance(gate, Tensor):
+                return gate
+            own = gate.mean()
+            if part is not None and self.job.ranks is not None:
+                own = self.job.ranks.average(own, int((part.places >= 0).sum()) / part.rows)
+            return float(own)
+
         row: dict[str, Any] = {
             "step": step,
             "upper": found.upper,
             "gradient": float(found.gradient.norm()),
             "multiplier": np.asarray(self.upper.multiplier).tolist(),
             "price_held": self.upper.held,
-            "gate": said.gate.mean().item() if isinstance(said.gate, Tensor) else said.gate,
-            "factual_gate": said.factual.mean().item() if isinstance(said.factual, Tensor) else said.factual,
+            "gate": mean(said.gate),
+            "factual_gate": mean(said.factual),
         }
         if found.solve is not None:
             row |= {"cg_steps": found.solve.steps, "cg_status": int(found.solve.status)}

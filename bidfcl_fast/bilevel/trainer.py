@@ -19,6 +19,7 @@ from ..methods._job import Job, TrainingWarning, check_arms, pooled
 from ..methods._learner import NetLearner, Nets
 from ..methods._losses import Cells, Observed, columns
 from ..methods._network import engine, mlp, outcome_means, start_at
+from ..methods._ranks import Shares, as_first
 from ..methods._trial import TrialLoss
 from ..methods._units import Units
 from ..methods.finish import Finish, overspend, tune
@@ -126,6 +127,7 @@ class BiDFCL(NetLearner):
     """
 
     _ends_itself = True
+    _in_parts = True
 
     def __init__(
         self,
@@ -204,7 +206,7 @@ class BiDFCL(NetLearner):
         if s.learn:
             job.need_budgets(f"the upper level of '{self.name}'")
         clock = _Clock()
-        units = Units.of([rct, obs], rct)
+        units = Units.of([rct, obs], rct, job.ranks)
         x_rct, x_obs = (units.inputs(t.x, self.device) for t in (rct, obs))
         y_rct, y_obs = (units.outcomes(t, self.device) for t in (rct, obs))
 
@@ -236,6 +238,7 @@ class BiDFCL(NetLearner):
         if s.finish not in (None, "none"):
             self._end(job, rct, s.finish)
             clock.lap("finish")
+        as_first(job.ranks, self.nets_)
         self.seconds_ = clock.laps
         self._warn(job, rct)
 
@@ -267,7 +270,7 @@ class BiDFCL(NetLearner):
         if s.correction != "none" or s.weights == "noise":
             model = model_of_log(job, trial, log, units, self._plan("obs"), **common)
             if s.weights == "noise":
-                self.noise_, weights = noise_of_log(model, log)
+                self.noise_, weights = noise_of_log(job, model, log)
             if s.correction != "none":
                 self.correction_ = ground(job, trial, log, units, model, networks=s.correction != "ridge", **common)
         return weights
@@ -299,17 +302,18 @@ class BiDFCL(NetLearner):
             rct.x.shape[1], rct.treatments, gate=s.gate, factual_gate=s.factual_gate, correction=self.correction_,
             start=s.gate_start, hidden=self.hidden, learn=s.learn or (),
         ).to(self.device)  # fmt: skip
+        as_first(job.ranks, [self.bridge_])
         self.upper_: list[dict[str, Any]] = []
 
     def _trained(self, job: Job, rct: Table, obs: Table, rows: Batch, units: Units, k: int, clock: _Clock) -> nn.Module:
         """The k-th student: warmed on the log where the schedule says so, then trained; the first one teaches the bridge."""
         s = self.settings_
         student = self._student(job, rct, units, k)
+        as_first(job.ranks, [student])
         part, end = ("student", "") if k == 0 else (f"student{k}", str(k))
         if s.schedule["warm"]:
-            self._fit(
-                job, f"warm{end}", student, units.inputs(obs.x, self.device), self._seen(obs, units), "warm", (44, k)
-            )
+            x, seen = units.inputs(obs.x, self.device), self._seen(obs, units)
+            self._fit(job, f"warm{end}", student, x, seen, "warm", (44, k), shares=_shares(job, obs))
             clock.lap(f"warm{end}")
         hook: Any = None
         if s.learn and k == 0:
@@ -326,7 +330,8 @@ class BiDFCL(NetLearner):
                 loss = Observed(rows.columns, labels.label.gather(1, rows.columns), rows.weight)
             else:
                 loss = Cells(labels.label, labels.weight)
-        self._fit(job, part, student, rows.x, loss, "student", (66, k), hook)
+        shares = _shares(job, obs, rct if s.trial_rows else None)
+        self._fit(job, part, student, rows.x, loss, "student", (66, k), hook, shares)
         clock.lap(part)
         return student
 
@@ -343,6 +348,7 @@ class BiDFCL(NetLearner):
         plan: str,
         place: tuple[int, int],
         hook: Any = None,
+        shares: Shares | None = None,
     ) -> None:
         """Train a student, or take it from the store where it is finished; with a hook, the bridge goes along."""
         step = job.expect(self.settings_.schedule[plan])
@@ -355,8 +361,8 @@ class BiDFCL(NetLearner):
             return
         student.train()
         _fit.fit(
-            engine([student]), x, loss, self._plan(plan), seed=(job.seed, *place), hook=hook, store=job.store,
-            part=part, step=step, log=job.log,
+            engine([student]), x, loss, self._plan(plan), seed=(job.seed, *place), hook=hook, shares=shares,
+            store=job.store, part=part, step=step, log=job.log,
         )  # fmt: skip
         job.store.put(
             part, {f"{n}.{key}": v for n, module in goes_along.items() for key, v in module.state_dict().items()}
@@ -401,6 +407,11 @@ class BiDFCL(NetLearner):
             if float(over.max()) > 0.1:
                 text = f"plans sized by predicted cost spend {over.max():.0%} more than the budget on the trial"
                 warnings.warn(text, TrainingWarning, stacklevel=4)
+
+
+def _shares(job: Job, obs: Table, rct: Table | None = None) -> Shares | None:
+    """Where there are ranks: which rows of the log, after the trial's, are this one's."""
+    return None if job.ranks is None else job.ranks.shares(len(obs), 0 if rct is None else len(rct))
 
 
 def _draw(*place: int) -> int:

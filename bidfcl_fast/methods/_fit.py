@@ -11,15 +11,16 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from ..bilevel.labels import Part
+from ._batches import in_parts, whole
 from ._losses import Loss
 from ._network import Engine
+from ._ranks import Shares
 from ._store import Store
 
 # Below this many rows a fit runs on one thread: the work is too small to share, and the result is then the same on
 # every machine, whatever its number of processors.
 _ONE_THREAD_BELOW = 200_000
-# Batches whose rows are gathered at once: one gather costs less than many, and memory stays flat.
-_GATHERED = 256
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class History:
 class Hook(Protocol):
     """Something that works between the batches and has a state of its own."""
 
-    def before(self, step: int, x: Tensor, arrays: Sequence[Tensor]) -> None: ...
+    def before(self, step: int, x: Tensor, arrays: Sequence[Tensor], part: Part | None) -> None: ...
 
     def state(self) -> dict[str, Tensor]: ...
 
@@ -90,6 +91,7 @@ def fit(
     seed: Sequence[int],
     held_out: tuple[Tensor, Loss] | None = None,
     hook: Hook | None = None,
+    shares: Shares | None = None,
     store: Store | None = None,
     part: str = "fit",
     step: Callable[[], None] = lambda: None,
@@ -99,8 +101,11 @@ def fit(
 
     The order of an epoch is a function of `seed`, the member and the epoch, so that a fit that goes on from `store` is the
     fit that was not interrupted, bit for bit. Returns one history a member; without `held_out` they are empty.
+
+    `shares`: the rows are in parts, on several ranks, and x and the loss are of this rank's. The order is then that of all
+    rows, and a step is the one that a single process with all of them would take.
     """
-    loop = _Loop(engine, x, loss, schedule, tuple(seed), held_out, hook)
+    loop = _Loop(engine, x, loss, schedule, tuple(seed), held_out, hook, shares)
     saved = store.running(part) if store is not None else None
     if saved is not None:
         loop.load(*saved)
@@ -130,11 +135,13 @@ class _Loop:
         seed: tuple[int, ...],
         held_out: tuple[Tensor, Loss] | None,
         hook: Hook | None,
+        shares: Shares | None,
     ) -> None:
         self.engine, self.x, self.loss, self.schedule, self.seed = engine, x, loss, schedule, seed
-        self.held_out, self.hook = held_out, hook
+        self.held_out, self.hook, self.shares = held_out, hook, shares
+        self.rows = len(x) if shares is None else shares.rows
         self.optimiser = torch.optim.Adam(engine.parameters, lr=schedule.lr, fused=True)
-        per_epoch = -(-len(x) // schedule.batch)
+        per_epoch = -(-self.rows // schedule.batch)
         self.steps = per_epoch * schedule.epochs
         self.epoch, self.done = 0, 0
         self.losses: list[list[float]] = []  # [epoch][member]
@@ -147,28 +154,32 @@ class _Loop:
         return patience is not None and all(self.epoch - best >= patience for best in self.best)
 
     def run_epoch(self) -> None:
-        n, members = len(self.x), self.engine.members
         orders = [
-            torch.randperm(n, generator=generator((*self.seed, t, self.epoch))).to(self.x.device)
-            for t in range(members)
+            torch.randperm(self.rows, generator=generator((*self.seed, t, self.epoch)))
+            for t in range(self.engine.members)
         ]
-        batch = self.schedule.batch
-        for start in range(0, n, batch * _GATHERED):
-            rows = torch.stack([order[start : start + batch * _GATHERED] for order in orders])
-            x, *arrays = (
-                a.index_select(0, rows.reshape(-1)).view(*rows.shape, *a.shape[1:]) for a in (self.x, *self.loss.arrays)
-            )
-            for k in range(0, rows.shape[1], batch):
-                part = slice(k, k + batch)
-                self._batch(x[:, part], [a[:, part] for a in arrays])
+        arrays, batch = (self.x, *self.loss.arrays), self.schedule.batch
+        if self.shares is None:
+            batches = whole(arrays, [order.to(self.x.device) for order in orders], batch)
+        else:
+            batches = in_parts(arrays, orders, batch, self.shares)
+        for x, others, part in batches:
+            self._batch(x, others, part)
         self.epoch += 1
 
-    def _batch(self, x: Tensor, arrays: list[Tensor]) -> None:
+    def _batch(self, x: Tensor, arrays: list[Tensor], part: Part | None) -> None:
         rate = self.schedule.rate(self.done, self.steps)
         if self.hook is not None:
-            self.hook.before(self.done, x, arrays)
+            self.hook.before(self.done, x, arrays, part)
         with torch.no_grad():
-            self.engine.pull(self.loss.slope(self.engine.outputs(x), arrays))
+            slope = self.loss.slope(self.engine.outputs(x), arrays)
+            if part is not None:  # a loss takes the mean over the rows it is given
+                slope *= (part.places >= 0).unsqueeze(2).to(slope) * (x.shape[1] / part.rows)
+            self.engine.pull(slope)
+            if self.shares is not None:
+                for p in self.engine.parameters:
+                    if p.grad is not None:
+                        self.shares.ranks.add(p.grad)
             if self.schedule.decay:
                 for p, mask in zip(self.engine.parameters, self.engine.decayed, strict=True):
                     if mask is None:

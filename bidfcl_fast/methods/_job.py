@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ..data.table import Table
 from ..progress import Progress
+from ._ranks import Ranks
 from ._store import Store
 
 Array = NDArray[Any]
@@ -26,7 +27,7 @@ class TrainingWarning(UserWarning):
 
 @dataclass
 class Job:
-    """`budgets`: [K] money per person, or None. `store` keeps finished parts; `log(tag, value, step)` writes a curve."""
+    """`budgets`: [K] money per person, or None. `store` keeps finished parts; `log(tag, value, step)` writes a curve. `ranks`: `obs` is this rank's part."""
 
     rct: Table | None
     obs: Table | None
@@ -36,6 +37,7 @@ class Job:
     line: Progress
     store: Store
     log: Callable[[str, float, int], None] | None = None
+    ranks: Ranks | None = None
 
     def need(self, name: str, why: str) -> Table:
         """The table called `name`, or ValueError."""

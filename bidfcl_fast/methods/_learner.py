@@ -20,6 +20,7 @@ from ..progress import Progress
 from . import _fit, _store
 from ._job import Job, budgets_of, check_tables
 from ._network import Average
+from ._ranks import FirstStore, Ranks
 from ._units import Units, outputs
 from .base import Method
 
@@ -33,6 +34,7 @@ class Learner(Method):
     finish: Any = None
     feature_names_in_: tuple[str, ...]  # of the tables it was fitted on; empty where they have none
     _ends_itself = False  # whether `_learn` does the finish
+    _in_parts = False  # whether `_learn` takes a log that is in parts, on several ranks
 
     def fit(
         self,
@@ -47,6 +49,7 @@ class Learner(Method):
         checkpoint: Any = None,
         resume: bool = False,
         log: Any = None,
+        process_group: Any = None,
     ) -> Any:
         """Learn from a trial, a log or both.
 
@@ -73,35 +76,49 @@ class Learner(Method):
             another run (tables, seed, budget, parameters) is refused.
         log
             Curves: a folder for TensorBoard, or anything with `add_scalar(tag, value, step)`.
+        process_group
+            A torch process group whose ranks train one model together, for the Bi-DFCL family: `torch.distributed.group.WORLD`,
+            or a part of it. `obs` is then this rank's part of the log; everything else is the same on all ranks, the trial
+            whole. Every rank ends with the same model: that of one process with the parts in one table, rank after rank,
+            within rounding. Rank 0 shows progress, writes curves and the checkpoint. None: this process alone.
 
         Raises
         ------
         ValueError, TypeError
-            If a table is missing, has no rows, does not match the others, or lacks a treatment.
+            If a table is missing, has no rows, does not match the others, or lacks a treatment; on all ranks, if it is so on one.
         RuntimeError
             If something that is asked for is not installed.
         """
-        rct = _table(rct, y)
-        check_tables(rct, obs, val)
-        budgets = budgets_of(budget)
-        run: dict[str, Any] = {}
-        if checkpoint is not None:
-            run = {
-                "tables": _store.fingerprint((rct, obs, val)),
+        ranks = self._ranks(process_group)
+        checks: contextlib.AbstractContextManager[dict[str, Any]]
+        checks = contextlib.nullcontext({}) if ranks is None else ranks.alike()
+        with checks as same:
+            rct = _table(rct, y)
+            check_tables(rct, obs, val)
+            budgets = budgets_of(budget)
+            same |= {
                 "seed": seed,
                 "budget": None if budgets is None else budgets.tolist(),
                 "parameters": repr(sorted(self.get_params().items(), key=lambda item: item[0])),
             }
-        store = _store.Store(checkpoint, run, resume=resume)
+            if ranks is not None:
+                same |= {"rct": _store.fingerprint((rct,)), "val": _store.fingerprint((val,)), "obs": obs is None}
+                same |= {"checkpoint": checkpoint is None}
+        run = {name: same[name] for name in ("seed", "budget", "parameters")}
+        if checkpoint is not None:
+            tables = _store.fingerprint((rct, obs, val))
+            run["tables"] = tables if ranks is None else "".join(ranks.every(tables))
+        store = self._store(ranks, checkpoint, run, resume)
         rows = sum(len(t) for t in (rct, obs) if t is not None)
+        first = ranks is None or ranks.rank == 0
         with (
             _fit.quiet_threads(rows),
             torch.random.fork_rng(devices=[]),
-            Progress(f"fitting {self.name}", show=progress) as line,
-            _writer(log) as write,
+            Progress(f"fitting {self.name}", show=progress and first) as line,
+            _writer(log if first else None) as write,
         ):
             torch.manual_seed(seed)
-            job = Job(rct, obs, val, budgets, seed, line, store, write)
+            job = Job(rct, obs, val, budgets, seed, line, store, write, ranks)
             self._reset()
             self._learn(job)
             if self.finish not in (None, "none") and not self._ends_itself:
@@ -111,6 +128,22 @@ class Learner(Method):
         named = next((t.features for t in (rct, obs) if t is not None and t.features), ())
         self.feature_names_in_ = tuple(named)
         return self
+
+    def _ranks(self, group: Any) -> Ranks | None:
+        if group is None:
+            return None
+        if not self._in_parts:
+            raise ValueError(f"process_group= is for the Bi-DFCL family: '{self.name}' trains in one process")
+        return Ranks(group)
+
+    @staticmethod
+    def _store(ranks: Ranks | None, path: Any, run: Mapping[str, Any], resume: bool) -> _store.Store:
+        if ranks is None:
+            return _store.Store(path, run, resume=resume)
+        with ranks.alike():
+            store = FirstStore(ranks, path, run, resume=resume)
+        store.share()
+        return store
 
     def _reset(self) -> None:
         """Forget an earlier fit."""

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..data.table import Table
+from ._ranks import Shares
 
 Array = NDArray[Any]
 
@@ -36,18 +37,24 @@ def start_at(module: nn.Sequential, outputs: Any) -> nn.Sequential:
     return module
 
 
-def arm_means(y: Array, treatment: Array, treatments: int) -> Array:
-    """[M] means of y; a treatment without anybody gets the mean of all."""
+def arm_means(y: Array, treatment: Array, treatments: int, shares: Shares | None = None) -> Array:
+    """[M] means of y; a treatment without anybody gets the mean of all. `shares`: over all ranks."""
+    if shares is not None:
+        here = shares.here()
+        y, treatment = y[here], treatment[here]
     count = np.bincount(treatment, minlength=treatments)
     total = np.bincount(treatment, weights=y, minlength=treatments)
     overall = y.mean() if y.size else 0.0
+    if shares is not None:
+        count, total = shares.ranks.total(np.stack([count, total]))
+        overall = total.sum() / max(count.sum(), 1)
     return np.asarray(np.where(count > 0, total / np.maximum(count, 1), overall))
 
 
-def outcome_means(outcomes: Tensor, table: Table) -> Array:
+def outcome_means(outcomes: Tensor, table: Table, shares: Shares | None = None) -> Array:
     """[2M]: the mean outcome of each treatment, values then costs, from standardised outcomes [N, 2]."""
     y = outcomes.double().cpu().numpy()
-    return np.concatenate([arm_means(y[:, h], table.treatment, table.treatments) for h in (0, 1)])
+    return np.concatenate([arm_means(y[:, h], table.treatment, table.treatments, shares) for h in (0, 1)])
 
 
 class Engine(Protocol):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..data.table import Table
+from ._ranks import Ranks
 
 Array = NDArray[Any]
 
@@ -32,11 +33,20 @@ class Units:
     sd: Array
 
     @classmethod
-    def of(cls, tables: Sequence[Table], outcomes: Table) -> Units:
-        """Features of all `tables`; value and cost of `outcomes`, the trial where there is one: nobody chose its arms."""
-        n = sum(len(t) for t in tables)
-        centre = sum(t.x.sum(0, dtype=np.float64) for t in tables) / n
-        square = sum(np.square(t.x - centre).sum(0, dtype=np.float64) for t in tables) / n
+    def of(cls, tables: Sequence[Table], outcomes: Table, ranks: Ranks | None = None) -> Units:
+        """Features of all `tables`; value and cost of `outcomes`, the trial where there is one: nobody chose its arms.
+
+        `ranks`: the last of the tables is a part, and the others are on all ranks.
+        """
+
+        def summed(of: Callable[[Table], Any]) -> Any:
+            if ranks is None:
+                return sum(of(t) for t in tables)
+            return sum((of(t) for t in tables[:-1]), ranks.total(of(tables[-1])))
+
+        n = summed(len)
+        centre = summed(lambda t: t.x.sum(0, dtype=np.float64)) / n
+        square = summed(lambda t: np.square(t.x - centre).sum(0, dtype=np.float64)) / n
         pair = np.stack([outcomes.value, outcomes.cost]).astype(np.float64)
         scale, sd = (np.where(s > 0, s, 1.0) for s in (np.sqrt(square), pair.std(1)))
         return cls(np.asarray(centre), scale, pair.mean(1), sd)

@@ -17,6 +17,7 @@ from ._job import Job, check_arms, pooled
 from ._learner import NetLearner, Nets
 from ._link import Link, LinkedLoss, link_of
 from ._network import engine, mlp, outcome_means, start_at
+from ._ranks import Shares, as_first
 from ._units import Units, outputs
 from .base import part
 
@@ -215,13 +216,15 @@ def fit_networks(
     val: Table | None = None,
     holdout: float = 0.2,
     link: Link | None = None,
+    shares: Shares | None = None,
     device: Any = "cpu",
     seed: int = 0,
 ) -> tuple[list[nn.Module], list[History]]:
     """Networks fitted to the observed outcomes of a table.
 
-    `labels`: standardised outcomes [N, 2] in place of the table's own; `weights` [N, 2]: of their squared errors (no early stopping). `modules`: start from copies of these. `seed` tells fits of
-    one run apart that would otherwise be the same. Networks without early stopping, or with `val`, are trained side by
+    `labels`: standardised outcomes [N, 2] in place of the table's own; `weights` [N, 2]: of their squared errors (no early stopping).
+    `modules`: start from copies of these. `seed` tells fits of one run apart that would otherwise be the same. `shares`: the table is
+    this rank's part (no early stopping). Networks without early stopping, or with `val`, are trained side by
     side; where each has its own held-out part, one after the other.
     """
     link = link or Link("identity")
@@ -252,8 +255,10 @@ def fit_networks(
             if modules is not None:
                 net.load_state_dict(modules[t].state_dict())
             else:
-                start_at(net, link.start(train, outcome_means(y, train)))
+                start_at(net, link.start(train, outcome_means(y, train, shares)))
             made.append(net.to(device))
+        if shares is not None:
+            as_first(shares.ranks, made)
         name = f"{part_name}.{group[0]}"
         kept = job.store.get(name)
         step = job.expect(schedule.epochs)
@@ -277,6 +282,7 @@ def fit_networks(
                 schedule,
                 seed=place,
                 held_out=held_out,
+                shares=shares,
                 store=job.store,
                 part=name,
                 step=step,

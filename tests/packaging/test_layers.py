@@ -89,7 +89,7 @@ LAYERS = [
     {"_treated"},
     {"mckp", "frontier", "ops"},
     {"allocator", "ragged"},
-    {"autograd"},
+    {"autograd", "_wire"},
     {"losses"},
     {"linalg"},
     {"bilevel", "methods", "metrics", "estimates", "labelled", "ranking", "regret", "resampling", "gradients"},
@@ -119,7 +119,7 @@ AT_TOP = {
     "llvmlite": lambda module: module == "backends.numba_kernels",  # Numba's own
     "torch": lambda module: (
         module.split(".")[0] in {"ops", "autograd", "losses", "linalg", "bilevel", "methods", "bench"}
-        or module == "scale.torch_distributed"
+        or module in {"_wire", "scale.torch_distributed"}
     ),
     "highspy": lambda module: module == "bench.peers.highs_lp",
     "jax": lambda module: module == "adapters.jax",

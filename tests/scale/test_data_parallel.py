@@ -49,7 +49,7 @@ def train(rank: int, world: int, options: dict, distributed: bool) -> np.ndarray
     for_bridge = torch.optim.SGD([p for p in bridge.parameters() if p.requires_grad], 0.5)
     for k in range(6):
         start = (k % 3) * BATCH
-        batch = Batch(*(a[start : start + BATCH][rank::world] for a in log))
+        batch = Batch(*(a[start : start + BATCH][rank::world] for a in log if a is not None))
         if k % 3 == 0:
             step.upper(batch)
             for_bridge.step()

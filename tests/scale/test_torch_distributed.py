@@ -23,7 +23,7 @@ if not (torch.distributed.is_available() and "fork" in multiprocessing.get_all_s
 TIMEOUT = 60
 
 
-def ranks(world: int, folder: Path, work) -> list:
+def ranks(world: int, folder: Path, work, timeout: float = TIMEOUT) -> list:
     """What work(rank) returns on each of `world` ranks."""
     context = multiprocessing.get_context("fork")
     pipes, processes = [], []
@@ -36,7 +36,7 @@ def ranks(world: int, folder: Path, work) -> list:
     try:
         out = []
         for pipe in pipes:
-            assert pipe.poll(TIMEOUT), "a rank does not answer"
+            assert pipe.poll(timeout), "a rank does not answer"
             out.append(pickle.loads(pipe.recv_bytes()))  # by value: torch would pass tensors as handles
             if isinstance(out[-1], AssertionError):
                 raise out[-1]
@@ -53,7 +53,7 @@ def _rank(rank: int, world: int, store: Path, work, pipe) -> None:
 
     torch.set_num_threads(1)
     dist.init_process_group(
-        "gloo", init_method=f"file://{store}", rank=rank, world_size=world, timeout=timedelta(seconds=30)
+        "gloo", init_method=f"file://{store}", rank=rank, world_size=world, timeout=timedelta(seconds=60)
     )
     try:
         pipe.send_bytes(pickle.dumps(work(rank)))
