@@ -43,14 +43,15 @@ def decision_loss(
     loss, cost_outcome, options
         As in `loss_and_grad`.
     treatment, outcome, weight
-        [N] of the trial; outcome and weight are taken in the dtype of value_hat.
+        [N] of the trial; outcome and weight are taken in the dtype of value_hat, float32 beside float16.
     """
     labels = tuple(np.asarray(x) for x in (outcome, weight) + (() if cost_outcome is None else (cost_outcome,)))
     received = np.asarray(treatment, np.int64)
 
     def host(value: Any, cost: Any, multiplier: Any) -> tuple[np.ndarray, ...]:
         v = np.asarray(value)
-        y, w, *x = (np.ascontiguousarray(a, v.dtype) for a in labels)
+        number = np.float32 if v.dtype.itemsize == 2 else v.dtype
+        y, w, *x = (np.ascontiguousarray(a, number) for a in labels)
         more = options | ({"cost_outcome": x[0]} if x else {})
         got = loss_and_grad(loss, v, np.asarray(cost), received, y, w, float(multiplier), **more)
         return np.asarray(got.loss, v.dtype), np.asarray(got.value), np.asarray(got.cost)

@@ -46,6 +46,15 @@ def test_gradient_is_that_of_torch(name, options):
         np.testing.assert_allclose(np.asarray(ours), theirs.numpy(), rtol=1e-5, atol=1e-8)
 
 
+def test_halves_beside_float32_labels():
+    loss = adapter.decision_loss("ppl", TREATMENT, OUTCOME, WEIGHT)
+    value, cost = VALUE.astype(np.float16), COST.astype(np.float16)
+    got = jax.grad(loss)(value, cost, 0.4)
+    want = jax.grad(loss)(value.astype(np.float32), cost.astype(np.float32), 0.4)
+    assert got.dtype == np.float16
+    np.testing.assert_allclose(np.asarray(got, np.float32), want, rtol=1e-3, atol=1e-6)
+
+
 def test_many_multipliers_by_vmap_and_no_second_derivative():
     loss = adapter.decision_loss("ppl", TREATMENT, OUTCOME, WEIGHT)
     each = jax.vmap(loss, (None, None, 0))(VALUE, COST, np.array([0.1, 0.5]))
