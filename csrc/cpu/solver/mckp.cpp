@@ -22,12 +22,20 @@ constexpr std::size_t kTogether = 32;
 constexpr std::int64_t kInZones = 128;
 // Problems in a row that a thread takes at a time: the first has no neighbour to ask.
 constexpr std::int64_t kInARow = 64;
+// At least, where problems have so few users that a neighbour spares much.
+constexpr std::int64_t kFewInARow = 8, kSmall = 2048;
 
 // One thread's, for problems in a row.
 struct RowMemory {
   PassMemory pass;
   SmallProblems small;
 };
+
+// About `wanted` at a time, so that no thread is left with few.
+std::int64_t even(std::int64_t count, std::int64_t wanted) {
+  const std::int64_t pieces = std::max<std::int64_t>(1, (count + wanted - 1) / wanted);
+  return std::max<std::int64_t>(1, (count + pieces - 1) / pieces);
+}
 
 void write(const Solution& s, std::int64_t b, std::int64_t users, std::int32_t* choice, const Plans& out) {
   if (s.status != kSolved) std::fill(choice, choice + users, -1);
@@ -107,7 +115,8 @@ void solve(const Problems& p, MckpOptions options, const Plans& out) {
   const bool wide = p.count > 1 && (rows <= 65536 || p.count >= 8 * options.threads);
   Lender<RowMemory> memories;
   // The same for any number of threads, because a problem's first guess is its neighbour's answer.
-  const std::int64_t grain = std::max<std::int64_t>(1, std::min(kInARow, p.count / 32));
+  const std::int64_t least = rows <= kSmall ? kFewInARow : 1;
+  const std::int64_t grain = even(p.count, std::max(least, std::min(kInARow, p.count / 32)));
   for_chunks(p.count, grain, wide ? options.threads : 1, [&](std::int64_t, std::int64_t begin, std::int64_t end) {
     Lender<RowMemory>::Loan memory(memories);
     memory->pass.near = std::nan("");
