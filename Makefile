@@ -111,9 +111,9 @@ sanitize-emulated: build
 
 test-frameworks:  ## the adapters with packages that cannot be installed beside the rest, each in an environment of its own
 	$(PYTHON) -m venv build/causalml
-	build/causalml/bin/python -m pip install --quiet causalml pytest
+	PIP_CONSTRAINT= build/causalml/bin/python -m pip install --quiet -r tests/frameworks/causalml.txt
 	BIDFCL_PURE=1 build/causalml/bin/python -m pip install --quiet --no-deps .
-	build/causalml/bin/python -m pytest -q --import-mode=importlib tests/frameworks/test_causalml.py
+	build/causalml/bin/python -m pytest -q --noconftest --import-mode=importlib tests/frameworks/test_causalml.py
 
 dist: build  ## source distribution and wheels into dist/, audited, each tested in an empty environment without torch
 	$(BIN)/python tools/dist.py
