@@ -215,9 +215,10 @@ def treatments(names: list[str]) -> int:
     for kind, numbers in found.items():
         if not numbers:
             raise ValueError(f"no column {kind}_0; expected value_0, value_1, … and cost_0, cost_1, …")
-        missing = set(range(max(numbers) + 1)) - numbers
-        if missing:
-            raise ValueError(f"column {kind}_{min(missing)} is missing: there is {kind}_{max(numbers)}")
+        # Not up to the largest, which a name may make huge.
+        missing = next((j for j in range(len(numbers)) if j not in numbers), None)
+        if missing is not None:
+            raise ValueError(f"column {kind}_{missing} is missing: there is {kind}_{max(numbers)}")
     odd = found["value"] ^ found["cost"]
     if odd:
         there, gone = ("value", "cost") if min(odd) in found["value"] else ("cost", "value")
