@@ -44,8 +44,8 @@ demo: build  ## the main job end to end; the report is written to demo/
 experiments: build  ## every method on simulated worlds and real trials, about an hour; goes on where it was stopped
 	$(BIN)/bidfcl evaluate --output experiments $(EXPERIMENTS_ARGS)
 
-test: build  ## all tests, two at a time (a plain `pytest` runs them one by one)
-	$(EMULATED) $(BIN)/python -m pytest -n 2 --dist loadgroup -m "not spark" $(TEST_ARGS)
+test: build  ## all tests, two files at a time (a plain `pytest` runs them one by one)
+	$(EMULATED) $(BIN)/python -m pytest -n 2 --dist loadfile --durations 12 -m "not spark" $(TEST_ARGS)
 
 test-spark: build  ## the tests that need a Spark cluster, on one of two executors; needs Java 17
 	$(PIP) install --quiet 'pyspark[sql]'

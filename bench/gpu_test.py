@@ -34,7 +34,7 @@ def steps(dry: bool) -> list[tuple[str, list[str], float]]:
     if dry:
         contract = ["tests/contract/test_mckp_golden.py", "-k", name]
     else:
-        contract = ["tests/contract", "-n", "4", "--dist", "loadgroup", "-k", f"{name} and not emulated"]
+        contract = ["tests/contract", "-n", "4", "--dist", "loadfile", "-k", f"{name} and not emulated"]
     listed = [
         ("info", [sys.executable, "-m", "bidfcl_fast", "info"], 60),
         ("contract", [*pytest, *contract], 240),

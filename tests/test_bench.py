@@ -17,7 +17,7 @@ from bidfcl_fast.bench import instances, judge, solver
 from bidfcl_fast.bench.peers import PEERS
 from bidfcl_fast.report import bars, benchmarks, elements
 
-pytestmark = [pytest.mark.usefixtures("one_torch_thread"), pytest.mark.xdist_group("bench")]
+pytestmark = pytest.mark.usefixtures("one_torch_thread")
 
 TINY = instances.Size(300, 4, "float32")
 

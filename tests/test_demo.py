@@ -23,7 +23,6 @@ from bidfcl_fast.report.truth_words import diagnosis, ranking
 pytest.importorskip("torch")
 pytest.importorskip("matplotlib")
 parquet = pytest.importorskip("pyarrow.parquet")
-pytestmark = pytest.mark.xdist_group("demo")  # one run serves them
 
 BACKEND = bf.backends.available()[0]
 BUDGETS = (0.2, 0.6)

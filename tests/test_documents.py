@@ -94,7 +94,6 @@ def test_python_runs(document, files):
     assert done.returncode == 0, done.stderr[-3000:]
 
 
-@pytest.mark.xdist_group("documents")
 @pytest.mark.parametrize(
     ("document", "line"), [c for c in COMMANDS if not re.search("evaluate|hybrid|demo|bench", c[1])]
 )

@@ -20,8 +20,7 @@ import bidfcl_fast as bf
 ROOT = Path(__file__).parents[2]
 CONSTRAINTS = str(ROOT / "constraints.txt")
 
-# One group: where tests run side by side, one process builds the wheels and has them for all of these.
-pytestmark = [pytest.mark.install, pytest.mark.xdist_group("wheels")]
+pytestmark = pytest.mark.install
 
 
 def run(*command: object, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:

@@ -18,8 +18,6 @@ from bidfcl_fast.methods._ranks import Ranks  # noqa: E402
 
 from .test_torch_distributed import ranks  # noqa: E402  # skips this file too where there is no gloo
 
-pytestmark = pytest.mark.xdist_group("trainer on ranks")  # all of it is one pair of processes
-
 RCT, OBS = table(300, 0), table(1200, 1, bias=1.0)
 PARTS = slice(0, 370), slice(370, 1200)
 NEARLY_ALL = slice(0, 1196), slice(1196, 1200)  # most batches hold nothing of the second rank's
