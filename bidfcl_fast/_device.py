@@ -150,7 +150,13 @@ def view(name: str, x: Any) -> Any:
     if root == "torch":
         return Torch().view(x)
     if root == "cupy":
-        return CuPy().view(x)
+        try:
+            library = CuPy()
+        except ImportError as error:
+            raise TypeError(
+                f"{name} ({type(x).__name__}) is on a CUDA device; reading it there needs CuPy: {error}"
+            ) from error
+        return library.view(x)
     library = _reader()
     if library is None:
         raise TypeError(f"{name} ({type(x).__name__}) is on a CUDA device; reading it there needs torch or CuPy")

@@ -26,7 +26,7 @@ dist.init_process_group(
     "gloo", init_method=f"file://{store}", rank=rank, world_size=3, timeout=datetime.timedelta(seconds=20)
 )
 if rank == 1:
-    answer = torch_distributed._Wire.exchange
+    answer = torch_distributed.Wire.exchange
     rounds = []
 
     def dying(self, mine):
@@ -35,7 +35,7 @@ if rank == 1:
             os._exit(9)
         return answer(self, mine)
 
-    torch_distributed._Wire.exchange = dying
+    torch_distributed.Wire.exchange = dying
 rng = np.random.default_rng(rank)
 value, cost = rng.random((20_000, 4)), rng.random((20_000, 4))
 torch_distributed.solve_mckp(value, cost, 16_000.0)

@@ -211,7 +211,7 @@ NO_MODULES = {"pickle", "dill", "cloudpickle", "marshal", "shelve", "socket", "s
 MAY = {
     ("_native.py", "ctypes"),
     ("evaluate/runner.py", "subprocess"),
-    ("scale/torch_distributed.py", "pickle"),  # between ranks of one program, which trust each other (SECURITY.md)
+    ("_wire.py", "pickle"),  # between ranks of one program, which trust each other (SECURITY.md)
     ("scale/spark.py", "pickle"),  # between a driver and its workers, likewise
 }
 NO_ATTRIBUTES = {("torch", "load"), ("torch", "save"), ("os", "system"), ("os", "popen"), ("yaml", "load")}
