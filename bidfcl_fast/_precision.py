@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ._device import on_host, view
 from ._problems import MckpResult, Problems
 from .errors import Status
 
@@ -43,22 +44,24 @@ def refuse_too_wide(problems: Problems, raw: MckpResult) -> None:
     with np.errstate(over="ignore", invalid="ignore"):
         moved = users * (raw.value_unit + raw.multiplier * raw.cost_unit)
     solved = raw.status == Status.SOLVED
-    for b in np.flatnonzero(solved & (moved > TOLERANCE * np.abs(raw.dual_bound))):
-        if moved[b] > TOLERANCE * _magnitude(problems.on_host(), raw, int(b)):
-            refuse(problems, raw, int(b), Status.TOO_WIDE)
+    far = np.flatnonzero(solved & (moved > TOLERANCE * np.abs(raw.dual_bound)))
     # Infeasible beyond doubt is infeasible all the same.
     infeasible = raw.status == Status.INFEASIBLE_BUDGET
-    for b in np.flatnonzero(infeasible & (raw.least_budget - problems.budget <= users * raw.cost_unit)):
-        host = problems.on_host()
+    near = np.flatnonzero(infeasible & (raw.least_budget - problems.budget <= users * raw.cost_unit))
+    if not len(far) + len(near):
+        return
+    host = problems.on_host()  # once: it may be a copy of all
+    for b in far:
+        if moved[b] > TOLERANCE * _magnitude(host, raw, int(b)):
+            refuse(problems, raw, int(b), Status.TOO_WIDE)
+    for b in near:
         if raw.cost_unit[b] > TOLERANCE * typical(host.cost, host, int(b)):
             refuse(problems, raw, int(b), Status.TOO_WIDE)
 
 
 def _magnitude(problems: Problems, raw: MckpResult, b: int) -> float:
     """What the plan adds up, without signs: Σ|value| + λ*·Σ|cost| of its choices, and as many typical ones."""
-    choice = raw.choice_of(problems, b)
-    if not isinstance(choice, np.ndarray):
-        choice = choice.get() if hasattr(choice, "get") else choice.cpu().numpy()  # CuPy's, torch's
+    choice = on_host(view("choice", raw.choice_of(problems, b)))
     with np.errstate(over="ignore"):
         value, cost = (
             float(np.abs(problems.chosen(x, b, choice)).sum(dtype=np.float64)) for x in (problems.value, problems.cost)

@@ -192,6 +192,15 @@ void mlp_free(void* handle);
 
 // `count` solves side by side; the vectors are [count, size].
 struct CgState {
+  // How a solve stands, in the numbers that the Python side knows.
+  enum Status : std::int64_t {
+    kRunning = 1,
+    kConverged = 0,
+    kStepLimit = -1,
+    kNegativeCurvature = -2,
+    kNotFinite = -3
+  };
+
   int dtype;
   std::int64_t count, size;
   void* x;
@@ -208,7 +217,7 @@ struct CgState {
   double* rz;                // [count]
   double* curvature;         // [count], set where a solve stops for it
   std::int64_t* steps;       // [count]
-  std::int64_t* state;       // [count] 1 while it runs
+  std::int64_t* state;       // [count] Status
 };
 
 // One step of every solve that runs; `products` [running, size] holds their A·p and is written to. Returns how many go

@@ -44,10 +44,8 @@ class Linearised:
 
     def gradients(self, parameters: Sequence[Tensor]) -> list[Tensor]:
         """Of the loss, in the network's parameters."""
-        if not self.outputs.requires_grad:
-            return [torch.zeros_like(p) for p in parameters]
-        found = torch.autograd.grad(self.outputs, parameters, self.slope.detach(), allow_unused=True)
-        return [torch.zeros_like(p) if g is None else g for g, p in zip(found, parameters, strict=True)]
+        with torch.enable_grad():
+            return vectors.gradients((self.outputs * self.slope.detach()).sum(), parameters)
 
 
 def fused_curvature(module: nn.Module, inputs: Any, now: Linearised, kind: str) -> MLPCurvature | None:

@@ -47,7 +47,7 @@ class OfLog(NamedTuple):
 
 def model_of_log(job: Job, trial: Rows, log: Rows, units: Units, plan: Schedule, **common: Any) -> OfLog:
     """Train it; `common` as in `fit_networks`."""
-    shares = None if job.ranks is None else job.ranks.shares(len(log.table))
+    shares = job.shares(len(log.table))
     modules, _ = fit_networks(job, log.table, units, plan, part_name="log", seed=11, shares=shares, **common)
     return OfLog(modules[0], *(_says(modules[0], rows) for rows in (trial, log)))
 
@@ -56,7 +56,7 @@ def noise_of_log(job: Job, found: OfLog, log: Rows) -> tuple[Noise, Tensor]:
     """How noisy the log's outcomes are, and the weights [N + n, 2] that the rows of the trial and of the log have by that."""
     noise = Noise.of(found.of_log.cpu().numpy(), log.y.cpu().numpy(), job.ranks)
     both = torch.cat([found.of_trial, found.of_log]).cpu().numpy()
-    shares = None if job.ranks is None else job.ranks.shares(len(found.of_log), len(found.of_trial))
+    shares = job.shares(len(found.of_log), len(found.of_trial))
     return noise, torch.from_numpy(noise.weights(both, shares)).to(log.y.device)
 
 
@@ -68,7 +68,7 @@ def ground(job: Job, trial: Rows, log: Rows, units: Units, said: OfLog, *, netwo
     `common` as in `fit_networks`. Where there are ranks, the log is this one's part: its regressions and its propensity are of all
     parts; what is done on the trial, each rank does for itself.
     """
-    shares = None if job.ranks is None else job.ranks.shares(len(log.table))
+    shares = job.shares(len(log.table))
     device = common.get("device", "cpu")
     m = trial.table.treatments
     of_trial, of_log = (trial.y - said.of_trial).cpu().numpy(), (log.y - said.of_log).cpu().numpy()

@@ -62,6 +62,11 @@ class Part(NamedTuple):
     rows: int
     places: Tensor
 
+    @property
+    def share(self) -> float:
+        """How much of the whole batch this process has."""
+        return int((self.places >= 0).sum()) / self.rows
+
 
 class Labels(NamedTuple):
     """`label`, `weight`: [n, 2M]; the lower loss is the mean over rows of Σ weight·(label − outputs)²."""

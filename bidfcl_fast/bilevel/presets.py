@@ -149,12 +149,12 @@ PRESETS = {"recommended": RECOMMENDED, "distilled": DISTILLED, "paper": PAPER, "
 
 def _asks_for_teachers(given: dict[str, Any]) -> bool:
     """Whether a setting was given that means nothing without teachers."""
-    asked = [given.get(name) for name in ("teachers", "teacher_rows", "gate", "factual_gate", "gate_start")]
-    zero = [isinstance(a, (int, float)) and not a for a in asked]
-    learn = given.get("learn") or ()
-    return any(a is not None and not z for a, z in zip(asked, zero, strict=True)) or bool(
-        {"gate", "factual_gate"} & set(learn)
-    )
+    for name in ("teachers", "teacher_rows", "gate", "factual_gate", "gate_start"):
+        asked = given.get(name)
+        nothing = asked is None or (isinstance(asked, (int, float)) and not asked)
+        if not nothing:
+            return True
+    return bool({"gate", "factual_gate"} & set(given.get("learn") or ()))
 
 
 def settings(preset: str, differentiation: str, given: dict[str, Any]) -> Settings:

@@ -106,7 +106,7 @@ class BilevelStep:
 
         `part`: the batch is this process's part of one. None: with `average`, parts are of one size.
         """
-        average = self._mean(None if part is None else int((part.places >= 0).sum()) / part.rows)
+        average = self._mean(None if part is None else part.share)
         learned = [p for p in self.bridge.parameters() if p.requires_grad]
         with torch.no_grad():
             start = self.target(batch.x) if self.reading == "A" else None

@@ -73,7 +73,7 @@ class UpperSteps:
                 return gate
             own = gate.mean()
             if part is not None and self.job.ranks is not None:
-                own = self.job.ranks.average(own, int((part.places >= 0).sum()) / part.rows)
+                own = self.job.ranks.average(own, part.share)
             return float(own)
 
         row: dict[str, Any] = {

@@ -41,7 +41,7 @@ def teach(
         if given == 0:
             return (lambda table, x: torch.zeros(len(x), 2 * rct.treatments, device=x.device)), []
         if s.teacher_rows == "both":
-            shares = None if job.ranks is None else job.ranks.shares(len(obs), len(rct))
+            shares = job.shares(len(obs), len(rct))
             modules, _ = fit_networks(
                 job, pooled(rct, obs), units, plan, part_name="teacher", members=given, labels=torch.cat(y), weights=weights, seed=22,
                 shares=shares, **common

@@ -313,7 +313,7 @@ class BiDFCL(NetLearner):
         part, end = ("student", "") if k == 0 else (f"student{k}", str(k))
         if s.schedule["warm"]:
             x, seen = units.inputs(obs.x, self.device), self._seen(obs, units)
-            self._fit(job, f"warm{end}", student, x, seen, "warm", (44, k), shares=_shares(job, obs))
+            self._fit(job, f"warm{end}", student, x, seen, "warm", (44, k), shares=job.shares(len(obs)))
             clock.lap(f"warm{end}")
         hook: Any = None
         if s.learn and k == 0:
@@ -330,7 +330,7 @@ class BiDFCL(NetLearner):
                 loss = Observed(rows.columns, labels.label.gather(1, rows.columns), rows.weight)
             else:
                 loss = Cells(labels.label, labels.weight)
-        shares = _shares(job, obs, rct if s.trial_rows else None)
+        shares = job.shares(len(obs), len(rct) if s.trial_rows else 0)
         self._fit(job, part, student, rows.x, loss, "student", (66, k), hook, shares)
         clock.lap(part)
         return student
@@ -407,11 +407,6 @@ class BiDFCL(NetLearner):
             if float(over.max()) > 0.1:
                 text = f"plans sized by predicted cost spend {over.max():.0%} more than the budget on the trial"
                 warnings.warn(text, TrainingWarning, stacklevel=4)
-
-
-def _shares(job: Job, obs: Table, rct: Table | None = None) -> Shares | None:
-    """Where there are ranks: which rows of the log, after the trial's, are this one's."""
-    return None if job.ranks is None else job.ranks.shares(len(obs), 0 if rct is None else len(rct))
 
 
 def _draw(*place: int) -> int:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..data.table import Table
 from ..progress import Progress
-from ._ranks import Ranks
+from ._ranks import Ranks, Shares
 from ._store import Store
 
 Array = NDArray[Any]
@@ -50,6 +50,10 @@ class Job:
         if self.budgets is None:
             raise ValueError(f"{why} needs budget=, money per person: one number or several")
         return self.budgets
+
+    def shares(self, own: int, everywhere: int = 0) -> Shares | None:
+        """`Ranks.shares`, where there are ranks."""
+        return None if self.ranks is None else self.ranks.shares(own, everywhere)
 
     def expect(self, epochs: int) -> Callable[[], None]:
         """Tell the progress line of `epochs` more steps; the function that counts them."""

@@ -10,9 +10,6 @@
 namespace bidfcl {
 namespace {
 
-// As the Python side knows them.
-enum : std::int64_t { kRunning = 1, kConverged = 0, kStepLimit = -1, kNegativeCurvature = -2, kNotFinite = -3 };
-
 template <class T>
 CgRow<T> row_of(const CgState& s, std::int64_t b, const void* product) {
   const std::int64_t at = b * s.size;
@@ -65,17 +62,17 @@ std::int64_t step(const CgState& s, void* products, bool turn, int threads) {
   T* product = static_cast<T*>(products);
   std::int64_t running = 0;
   for (std::int64_t b = 0; b < s.count; ++b) {
-    if (s.state[b] != kRunning) continue;
+    if (s.state[b] != CgState::kRunning) continue;
     const CgRow<T> row = row_of<T>(s, b, product);
     double bend, square;
     kernels.cg_bend(row, product, &bend, &square);
     product += s.size;
     if (!std::isfinite(bend) || !std::isfinite(s.rz[b])) {
-      s.state[b] = kNotFinite;
+      s.state[b] = CgState::kNotFinite;
       continue;
     }
     if (bend <= 0) {
-      s.state[b] = kNegativeCurvature;
+      s.state[b] = CgState::kNegativeCurvature;
       s.curvature[b] = bend / square;
       continue;
     }
@@ -83,9 +80,9 @@ std::int64_t step(const CgState& s, void* products, bool turn, int threads) {
     kernels.cg_step(row, s.rz[b] / bend, &residual, &rz);
     ++s.steps[b];
     if (residual <= s.goal[b]) {
-      s.state[b] = kConverged;
+      s.state[b] = CgState::kConverged;
     } else if (s.steps[b] >= s.room[b]) {
-      s.state[b] = kStepLimit;
+      s.state[b] = CgState::kStepLimit;
     } else {
       ++running;
       if (turn) {
@@ -105,7 +102,7 @@ void turn(const CgState& s, const void* preconditioned, const void* before) {
   const CurvatureKernels<T>& kernels = curvature_kernels<T>();
   const T* z = static_cast<const T*>(preconditioned);
   for (std::int64_t b = 0; b < s.count; ++b) {
-    if (s.state[b] != kRunning) continue;
+    if (s.state[b] != CgState::kRunning) continue;
     const CgRow<T> row = row_of<T>(s, b, nullptr);
     const T* const old = static_cast<const T*>(before) + b * s.size;
     double rz = 0, crossed = 0;

@@ -10,9 +10,6 @@
 namespace bidfcl {
 namespace {
 
-// As the Python side knows them.
-enum : std::int64_t { kRunning = 1, kConverged = 0, kStepLimit = -1, kNegativeCurvature = -2, kNotFinite = -3 };
-
 struct Pair {
   double first = 0, second = 0;
 
@@ -31,7 +28,7 @@ struct VectorBody : RowBody {
   Pair* partial;  // [chunks]
 
   BIDFCL_HD std::int64_t users(std::int64_t) const { return s.size; }
-  BIDFCL_HD bool skips(std::int64_t b) const { return s.state[b] != kRunning; }
+  BIDFCL_HD bool skips(std::int64_t b) const { return s.state[b] != CgState::kRunning; }
   BIDFCL_HD T* x(std::int64_t at) const { return static_cast<T*>(s.x) + at; }
   BIDFCL_HD T* r(std::int64_t at) const { return static_cast<T*>(s.r) + at; }
   BIDFCL_HD T* p(std::int64_t at) const { return static_cast<T*>(s.p) + at; }
@@ -112,14 +109,14 @@ struct Directions {
   double* alpha;
 
   BIDFCL_HD void operator()(std::int64_t b) const {
-    if (s.state[b] != kRunning) return;
+    if (s.state[b] != CgState::kRunning) return;
     const double bend = sums[b].first;
     const double most = 1.7976931348623157e308;
     alpha[b] = 0;
     if (!(std::fabs(bend) <= most) || !(std::fabs(s.rz[b]) <= most)) {
-      s.state[b] = kNotFinite;
+      s.state[b] = CgState::kNotFinite;
     } else if (bend <= 0) {
-      s.state[b] = kNegativeCurvature;
+      s.state[b] = CgState::kNegativeCurvature;
       s.curvature[b] = bend / sums[b].second;
     } else {
       alpha[b] = s.rz[b] / bend;
@@ -133,12 +130,12 @@ struct Stops {
   double* beta;  // null: the preconditioned residuals are still to come
 
   BIDFCL_HD void operator()(std::int64_t b) const {
-    if (s.state[b] != kRunning) return;
+    if (s.state[b] != CgState::kRunning) return;
     ++s.steps[b];
     if (sums[b].first <= s.goal[b]) {
-      s.state[b] = kConverged;
+      s.state[b] = CgState::kConverged;
     } else if (s.steps[b] >= s.room[b]) {
-      s.state[b] = kStepLimit;
+      s.state[b] = CgState::kStepLimit;
     } else if (beta) {
       beta[b] = sums[b].second / s.rz[b];
       s.rz[b] = sums[b].second;
@@ -152,7 +149,7 @@ struct Turns {
   double* beta;
 
   BIDFCL_HD void operator()(std::int64_t b) const {
-    if (s.state[b] != kRunning) return;
+    if (s.state[b] != CgState::kRunning) return;
     beta[b] = (sums[b].first - sums[b].second) / s.rz[b];
     s.rz[b] = sums[b].first;
   }

@@ -24,6 +24,16 @@ struct RowBody {
   BIDFCL_HD void finish(std::int64_t, std::int64_t, int, const Any&) const {}
 };
 
+// Whether a body knows what a warp does with a row.
+template <class Body, class = void>
+struct KnowsWide {
+  static constexpr bool value = false;
+};
+template <class Body>
+struct KnowsWide<Body, typename Body::Wide> {
+  static constexpr bool value = true;
+};
+
 // Bodies of a plain list of `count` things: once(i).
 template <class Once>
 struct Each : RowBody {

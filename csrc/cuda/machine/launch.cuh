@@ -22,6 +22,7 @@
 
 #include "core/plan.h"
 #include "cuda/device.h"
+#include "cuda/machine/body.h"
 #include "cuda/machine/warp_group.cuh"
 
 namespace bidfcl {
@@ -143,16 +144,6 @@ __global__ void __launch_bounds__(kMostWarps* kWarp, Body::kBlocks)
     }
   }
 }
-
-// Whether a body knows what a warp does with a row.
-template <class Body, class = void>
-struct KnowsWide {
-  static constexpr bool value = false;
-};
-template <class Body>
-struct KnowsWide<Body, typename Body::Wide> {
-  static constexpr bool value = true;
-};
 
 template <class Body>
 void launch(const Device& device, const LaunchPlan& plan, const Body& body) {

@@ -14,6 +14,7 @@
 
 #include "core/plan.h"
 #include "cuda/device.h"
+#include "cuda/machine/body.h"
 #include "cuda/machine/warp_group.cuh"
 
 namespace bidfcl {
@@ -48,15 +49,6 @@ inline std::vector<std::int64_t> shuffled(std::int64_t count) {
   std::shuffle(out.begin(), out.end(), dice());
   return out;
 }
-
-template <class Body, class = void>
-struct KnowsWide {
-  static constexpr bool value = false;
-};
-template <class Body>
-struct KnowsWide<Body, typename Body::Wide> {
-  static constexpr bool value = true;
-};
 
 template <class Body>
 void finish_block(const Body& body, const Chunk& chunk, std::int64_t c, int pass,
