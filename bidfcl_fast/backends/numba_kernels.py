@@ -538,6 +538,16 @@ def add_wide(totals, at, value, cost):
     totals[at + 3] += cost & 0xFFFFFFFF
 
 
+@inner
+def add_times(totals, at, value, cost, times):
+    """Adds so many edges of one kind to a bucket, and to its count."""
+    totals[at] += (value >> 32) * times
+    totals[at + 1] += (value & 0xFFFFFFFF) * times
+    totals[at + 2] += (cost >> 32) * times
+    totals[at + 3] += (cost & 0xFFFFFFFF) * times
+    totals[at + 4] += times
+
+
 # --- The sweep: everybody's choice at both ends of a bracket (cpu/sweep.h, core/select.h) ---------------------------------
 
 # What a sweep needs to know of a bracket, in the numbers' type. A user is settled if one choice is best, alone, all over
@@ -989,10 +999,33 @@ def alike_scratch():
     )
 
 
+@intrinsic
+def same_four(typing_context, x, a, b):
+    """Whether x[a : a + 4] and x[b : b + 4] are the same bits: number by number it takes three times as long."""
+    signature = types.boolean(x, types.int64, types.int64)
+
+    def generate(context, builder, signature, arguments):
+        source = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        bits = signature.args[0].dtype.bitwidth
+        four = ir.IntType(4 * bits).as_pointer()
+        one, other = (
+            builder.load(builder.bitcast(builder.gep(source, [at]), four), align=bits // 8) for at in arguments[1:]
+        )
+        return builder.icmp_unsigned("==", one, other)
+
+    return signature, generate
+
+
 @inner
 def same_row(rows, one, other):
     v, c = rows.value_at + one * rows.value_row, rows.cost_at + one * rows.cost_row
     w, d = rows.value_at + other * rows.value_row, rows.cost_at + other * rows.cost_row
+    if rows.value_item == 1 and rows.cost_item == 1 and rows.items >= 4:
+        for j in range(0, rows.items, 4):
+            k = min(np.int64(j), rows.items - 4)
+            if not (same_four(rows.value, v + k, w + k) and same_four(rows.cost, c + k, d + k)):
+                return False
+        return True
     different = False
     for j in range(rows.items):
         k, q = j * rows.value_item, j * rows.cost_item
@@ -1001,30 +1034,37 @@ def same_row(rows, one, other):
 
 
 @inner
+def place_of(rows, user):
+    v, c = rows.value_at + user * rows.value_row, rows.cost_at + user * rows.cost_row
+    last, middle = rows.items - 1, (rows.items - 1) // 2
+    mixed = np.float64(rows.value[v]) + 3.1 * np.float64(rows.value[v + last * rows.value_item])
+    mixed += 5.3 * np.float64(rows.cost[c + last * rows.cost_item])
+    mixed += 7.7 * np.float64(rows.value[v + middle * rows.value_item])
+    return (bits_of(mixed) * -7046029254386353131) >> (64 - PLACES) & ((1 << PLACES) - 1)
+
+
+@inner
 def sort_out(rows, alike, kinds, users, at, waiting):
     """Moves those to the front of the open users who are to be walked; how many, and how many kinds there are now."""
-    fresh, twins = np.int64(0), np.empty(BLOCK, np.int32)
+    fresh, twins, kind = np.int64(0), np.empty(BLOCK, np.int32), kinds - 1
     for k in range(waiting):
-        user, stands = np.int64(users[k]), at[k]
-        # A few of a row's numbers say where its kind is looked for.
-        v, c = rows.value_at + user * rows.value_row, rows.cost_at + user * rows.cost_row
-        last, middle = rows.items - 1, (rows.items - 1) // 2
-        mixed = np.float64(rows.value[v]) + 3.1 * np.float64(rows.value[v + last * rows.value_item])
-        mixed += 5.3 * np.float64(rows.cost[c + last * rows.cost_item])
-        mixed += 7.7 * np.float64(rows.value[v + middle * rows.value_item])
-        place = (bits_of(mixed) * -7046029254386353131) >> (64 - PLACES) & ((1 << PLACES) - 1)
-        kind = np.int64(alike.place[place])
-        if kind >= 0 and same_row(rows, np.int64(alike.user[kind]), user):
-            alike.kind[k - fresh] = kind
-            twins[k - fresh] = user
-            continue
-        alike.place[place] = kinds
-        alike.user[kinds] = user
-        alike.first[kinds] = alike.last[kinds] = alike.twins[kinds] = 0
-        kinds += 1
-        users[fresh] = user
-        at[fresh] = stands
-        fresh += 1
+        user = np.int64(users[k])
+        # Often it is the one before; else a few of a row's numbers say where its kind is looked for.
+        if kind < 0 or not same_row(rows, np.int64(alike.user[kind]), user):
+            place = place_of(rows, user)
+            kind = np.int64(alike.place[place])
+            if kind < 0 or not same_row(rows, np.int64(alike.user[kind]), user):
+                kind = kinds
+                kinds += 1
+                alike.place[place] = kind
+                alike.user[kind] = user
+                alike.first[kind] = alike.last[kind] = alike.twins[kind] = 0
+                users[fresh] = user
+                at[fresh] = at[k]
+                fresh += 1
+                continue
+        alike.kind[k - fresh] = kind
+        twins[k - fresh] = user
     for k in range(waiting - fresh):
         users[fresh + k] = twins[k]
     return fresh, kinds
@@ -1050,16 +1090,20 @@ def settle_twins(alike, before, kinds, block, users, fresh, waiting, choice, lis
         kind = alike.own[apart[k].user - block]
         listed[alike.last[kind]] = apart[k]
         alike.last[kind] += 1
+    most = np.int64(0)
     for k in range(fresh, waiting):
         kind = alike.kind[k - fresh]
-        choice[users[k]] = choice[alike.user[kind]]
-        if choice[users[k]] == PUT_OFF:
+        most = max(most, alike.last[kind] - alike.first[kind])
+    listed = wider(listed, found, (waiting - fresh) * most)
+    for k in range(fresh, waiting):
+        user, kind = users[k], alike.kind[k - fresh]
+        chosen = choice[user] = choice[alike.user[kind]]
+        if chosen == PUT_OFF:
             continue
         alike.twins[kind] += 1
-        listed = wider(listed, found, alike.last[kind] - alike.first[kind])
         for e in range(alike.first[kind], alike.last[kind]):
             listed[found] = listed[e]
-            listed[found].user = users[k]
+            listed[found].user = user
             found += 1
     return listed, found
 
@@ -1085,11 +1129,7 @@ def add_twins(rows, counting, buckets, alike, kinds, choice, listed, totals):
                 start = np.int64(listed[e].start)
                 value -= to_fixed(counting.value, np.float64(rows.value[v + start * rows.value_item]))
                 cost -= to_fixed(counting.cost, np.float64(rows.cost[c + start * rows.cost_item]))
-                totals[at + 4] += times
-            totals[at] += (value >> 32) * times
-            totals[at + 1] += (value & 0xFFFFFFFF) * times
-            totals[at + 2] += (cost >> 32) * times
-            totals[at + 3] += (cost & 0xFFFFFFFF) * times
+            add_times(totals, at, value, cost, times)
 
 
 # --- The pass (cpu/solver/pass.cpp) -------------------------------------------------------------------------------------------
@@ -1146,7 +1186,10 @@ def pass_over(rows, counting, wanted, everybody, ends, guess, begin, end, choice
                 alike, before, kinds, block, users, fresh, waiting, choice, listed, start, found
             )
         if counting.whole:
+            late = broken
             for k in range(waiting):
+                if k == fresh and broken == late:
+                    break  # nor any twin
                 if choice[users[k]] == PUT_OFF:
                     put_off[broken] = users[k]
                     broken += 1
@@ -1653,7 +1696,7 @@ def tied(rows, counting, listed, begin, end, buckets, bucket):
     """Whether all of listed[begin:end] that are in a bucket have one slope: one of them, and their sums by users in
     chunks [chunks, 5]."""
     sums, like, edge = np.zeros(5 * (rows.users // CHUNK + 1), np.int64), np.zeros(1, EDGE), np.zeros(1, EDGE)
-    found = False
+    found, at, run = False, np.int64(0), np.int64(0)  # how many like `edge` are not added yet, to `at`
     v0 = v1 = rows.value[0]
     c0 = c1 = rows.cost[0]
     for k in range(begin, end):
@@ -1665,17 +1708,19 @@ def tied(rows, counting, listed, begin, end, buckets, bucket):
         c_from, c_to = c + listed[k].start * rows.cost_item, c + listed[k].stop * rows.cost_item
         # Most have the numbers of the one before.
         same = (rows.value[v_from] == v0) & (rows.value[v_to] == v1)
-        same &= (rows.cost[c_from] == c0) & (rows.cost[c_to] == c1)
-        if not (found and same):
-            v0, v1, c0, c1 = rows.value[v_from], rows.value[v_to], rows.cost[c_from], rows.cost[c_to]
-            exact(rows, counting.value, counting.cost, listed[k], user, e)
-            if not found:
-                one.slope, one.value, one.cost, found = e.slope, e.value, e.cost, True
-            if compare_slopes(e.slope, e.value, e.cost, one.slope, one.value, one.cost) != 0:
-                return False, like, sums
-        at = 5 * (user // CHUNK)
-        add_wide(sums, at, e.value, e.cost)
-        sums[at + 4] += 1
+        same &= (rows.cost[c_from] == c0) & (rows.cost[c_to] == c1) & (at == 5 * (user // CHUNK))
+        if same and run > 0:
+            run += 1
+            continue
+        add_times(sums, at, e.value, e.cost, run)
+        v0, v1, c0, c1 = rows.value[v_from], rows.value[v_to], rows.cost[c_from], rows.cost[c_to]
+        exact(rows, counting.value, counting.cost, listed[k], user, e)
+        if not found:
+            one.slope, one.value, one.cost, found = e.slope, e.value, e.cost, True
+        if compare_slopes(e.slope, e.value, e.cost, one.slope, one.value, one.cost) != 0:
+            return False, like, sums
+        at, run = 5 * (user // CHUNK), np.int64(1)
+    add_times(sums, at, edge[0].value, edge[0].cost, run)
     return True, like[: np.int64(found)], sums
 
 

@@ -58,6 +58,27 @@ def load(rows, first, count, value_factor, cost_factor, value, cost):
 
 
 @kernels.inner
+def steeper(v, c, number, zero, one, at, best):
+    """The steepest step of one lane so far, with one treatment more. On numbers alone: a choice between places in memory would
+    be compiled to gathers, five times as slow."""
+    rise, run, close, stop, value_to, cost_to = best
+    rise_to, run_to = v - at[0], c - at[1]
+    this, that = rise_to * run, rise * run_to
+    ahead = run_to > zero
+    better = ahead & (this > that)
+    near = ahead & (rise_to > zero) & (this >= that * CLEAR)
+    barely = one if this * CLEAR <= that else zero
+    near_now = one if near else close
+    close = barely if better else near_now
+    rise = rise_to if better else rise
+    run = run_to if better else run
+    stop = number if better else stop
+    value_to = v if better else value_to
+    cost_to = c if better else cost_to
+    return rise, run, close, stop, value_to, cost_to
+
+
+@kernels.inner
 def climb(value, cost, items, low, s, steps):
     """Whole hulls of W users; the number of steps of the longest."""
     zero, one = np.float32(0), np.float32(1)
@@ -68,10 +89,12 @@ def climb(value, cost, items, low, s, steps):
         number += one
         v, c = value[j * W : (j + 1) * W], cost[j * W : (j + 1) * W]
         for lane in range(W):
-            better = (c[lane] < s[COST + lane]) | ((c[lane] == s[COST + lane]) & (v[lane] > s[VALUE + lane]))
-            s[START + lane] = number if better else s[START + lane]
-            s[VALUE + lane] = v[lane] if better else s[VALUE + lane]
-            s[COST + lane] = c[lane] if better else s[COST + lane]
+            at, least, start = s[VALUE + lane], s[COST + lane], s[START + lane]
+            more, less = v[lane], c[lane]
+            better = (less < least) | ((less == least) & (more > at))
+            s[START + lane] = number if better else start
+            s[VALUE + lane] = more if better else at
+            s[COST + lane] = less if better else least
     for lane in range(W):
         s[LIVE + lane], s[BEFORE + lane] = one, np.float32(np.inf)
         s[ODD + lane] = one if s[COST + lane] == CLOSED else zero
@@ -80,23 +103,33 @@ def climb(value, cost, items, low, s, steps):
             s[RISE + lane] = s[CLOSE + lane] = s[STOP + lane] = zero
             s[VALUE_TO + lane] = s[COST_TO + lane] = zero
             s[RUN + lane] = one
-        number = -one
-        for j in range(items):
-            number += one
+        number = zero
+        for j in range(0, items, 2):
+            # Two treatments a turn, the last one twice if they are odd in number: half the traffic with the state.
+            k = min(j + 1, items - 1)
             v, c = value[j * W : (j + 1) * W], cost[j * W : (j + 1) * W]
+            w, d = value[k * W : (k + 1) * W], cost[k * W : (k + 1) * W]
             for lane in range(W):
-                rise, run = v[lane] - s[VALUE + lane], c[lane] - s[COST + lane]
-                this, best = rise * s[RUN + lane], s[RISE + lane] * run
-                ahead = run > zero
-                better = ahead & (this > best)
-                close = ahead & (rise > zero) & (this >= best * CLEAR)
-                barely = one if this * CLEAR <= best else zero
-                s[CLOSE + lane] = barely if better else (one if close else s[CLOSE + lane])
-                s[RISE + lane] = rise if better else s[RISE + lane]
-                s[RUN + lane] = run if better else s[RUN + lane]
-                s[STOP + lane] = number if better else s[STOP + lane]
-                s[VALUE_TO + lane] = v[lane] if better else s[VALUE_TO + lane]
-                s[COST_TO + lane] = c[lane] if better else s[COST_TO + lane]
+                at = s[VALUE + lane], s[COST + lane]
+                t = (
+                    s[RISE + lane],
+                    s[RUN + lane],
+                    s[CLOSE + lane],
+                    s[STOP + lane],
+                    s[VALUE_TO + lane],
+                    s[COST_TO + lane],
+                )
+                t = steeper(v[lane], c[lane], number, zero, one, at, t)
+                t = steeper(w[lane], d[lane], number + one, zero, one, at, t) if k > j else t
+                (
+                    s[RISE + lane],
+                    s[RUN + lane],
+                    s[CLOSE + lane],
+                    s[STOP + lane],
+                    s[VALUE_TO + lane],
+                    s[COST_TO + lane],
+                ) = t
+            number += one + one
         step = steps[e * STEP : (e + 1) * STEP]
         for lane in range(W):
             slope = s[RISE + lane] / s[RUN + lane]
@@ -170,6 +203,18 @@ def add_wide(totals, at, value, cost):
     totals[at, 3] += cost & 0xFFFFFFFF
 
 
+@kernels.inner
+def mark_small(value, cost, s):
+    """Who has a number that is not whole in units of 2^-61 is odd too."""
+    zero, one = np.float32(0), np.float32(1)
+    for j in range(0, len(value), W):
+        v, c = value[j : j + W], cost[j : j + W]
+        for lane in range(W):
+            a, b, odd = abs(v[lane]), abs(c[lane]), s[ODD + lane]
+            small = ((a > zero) & (a < LEAST)) | ((b > zero) & (b < LEAST))
+            s[ODD + lane] = one if small else odd
+
+
 @kernels.jit
 def stairs(rows, grid, place, zones, begin, end, first_of, members, choice):
     """Everybody's choice at the high end of every zone, to the rows `members` of `choice`. What is bought from each zone on (wide;
@@ -183,6 +228,7 @@ def stairs(rows, grid, place, zones, begin, end, first_of, members, choice):
         count = min(W, end - first)
         load(rows, first, count, grid.value_factor, grid.cost_factor, value, cost)
         longest = climb(value, cost, rows.items, grid.low, s, steps)
+        mark_small(value, cost, s)
         for lane in range(W):
             here[lane] = np.int32(s[START + lane])
         if found + count * rows.items > len(listed):
@@ -191,11 +237,7 @@ def stairs(rows, grid, place, zones, begin, end, first_of, members, choice):
             listed, zone_of = more, np.empty(len(more), np.int32)
             zone_of[:found] = names[:found]
         for lane in range(count):
-            broken = s[ODD + lane] > 0
-            for j in range(rows.items):
-                v, c = abs(value[j * W + lane]), abs(cost[j * W + lane])
-                broken |= ((v > 0) & (v < LEAST)) | ((c > 0) & (c < LEAST))
-            if broken:
+            if s[ODD + lane] > 0:
                 odd[unknown] = first + lane
                 unknown += 1
                 continue
@@ -225,7 +267,8 @@ def stairs(rows, grid, place, zones, begin, end, first_of, members, choice):
         for z in range(zones):
             moved = move[z * W : (z + 1) * W]
             for lane in range(W):
-                here[lane] = moved[lane] if moved[lane] >= 0 else here[lane]
+                to, at = moved[lane], here[lane]
+                here[lane] = to if to >= 0 else at
             moved[:] = -1
             for k in range(first_of[z], first_of[z + 1]):
                 row = choice[members[k], first : first + count]
