@@ -85,13 +85,13 @@ def ran(code: str, *args: object) -> str:
 def check(path: Path, folder: Path) -> None:
     """The first 200,000 rows, in memory and from a file."""
     import bidfcl_fast as bf
-    from bidfcl_fast import tables
+    from bidfcl_fast import _cells
     from bidfcl_fast.scale import parquet
 
     with pq.ParquetFile(path) as file:
         table = pa.Table.from_batches([next(file.iter_batches(batch_size=200_000))])
     pq.write_table(table, folder / "check.parquet", row_group_size=20_000)
-    value, cost = tables.value_and_cost(table)
+    value, cost = _cells.value_and_cost(table)
     expected = bf.solve_mckp(value, cost, 0.6 * len(value))
     plan = parquet.allocate(folder / "check.parquet", folder / "checked.parquet", 0.6 * len(value))
     assert np.array_equal(pq.read_table(folder / "checked.parquet")["choice"].to_numpy(), expected.choice)

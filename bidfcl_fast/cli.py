@@ -105,6 +105,11 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="what `bidfcl train` saved: value and cost are predicted from the columns that it was trained on",
     )
+    allocate.add_argument(
+        "--mask",
+        metavar="NAME",
+        help="columns NAME_0, NAME_1, … of true and false: which treatments are open to a row (default: all to all)",
+    )
     allocate.add_argument("--min-spend", type=float, metavar="S", help="spend at least this much of the budget")
     allocate.add_argument(
         "--max-treated", type=_whole, metavar="N", help="at most so many rows get another treatment than the control"

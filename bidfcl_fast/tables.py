@@ -11,13 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ._cells import CELL, numbers
 from ._whole import atomic
 
 Array = NDArray[Any]
-
-_NEAR = 2048  # rows
-
-_CELL = re.compile(r"(value|cost)_(0|[1-9]\d*)")
 
 
 def need(module: str, extra: str, what: str) -> Any:
@@ -96,10 +93,10 @@ def parquet_bytes(path: Path) -> int:
         raise ValueError(f"{path}: cannot be read as parquet: {str(error).splitlines()[0]}") from error
 
 
-def read(path: Path) -> Any:
+def read(path: Path, mask: str | None = None) -> Any:
     """Read a Parquet or CSV file into a pyarrow table.
 
-    In a CSV, value and cost columns are numbers; of the others, whole numbers stay whole numbers and everything else is
+    In a CSV, value and cost columns are numbers, the columns {mask}_0, … are true or false (or 1 and 0); of the others, whole numbers stay whole numbers and everything else is
     kept as text, letter for letter (an id 007 does not become 7).
     """
     kind = format_of(path)
@@ -112,19 +109,21 @@ def read(path: Path) -> Any:
         if kind == "parquet":
             with need("pyarrow.parquet", "io", "reading Parquet").ParquetFile(path) as file:
                 return file.read()
-        return _read_csv(path)
+        return _read_csv(path, mask)
     except (lib.ArrowException, OSError) as error:
         raise ValueError(f"{path}: cannot be read as {kind}: {str(error).splitlines()[0]}") from error
 
 
-def _read_csv(path: Path) -> Any:
+def _read_csv(path: Path, mask: str | None) -> Any:
     import pyarrow as pa
     from pyarrow import csv
 
     with csv.open_csv(path) as reader:
         names = reader.schema.names
-    keys = {name: pa.string() for name in names if not _CELL.fullmatch(name)}
-    table = csv.read_csv(path, convert_options=csv.ConvertOptions(column_types=keys, strings_can_be_null=False))
+    open_ = re.compile(re.escape(mask or "") + r"_(0|[1-9]\d*)")
+    flags = {name: pa.bool_() for name in names if mask is not None and open_.fullmatch(name)}
+    keys = {name: pa.string() for name in names if not CELL.fullmatch(name) and name not in flags}
+    table = csv.read_csv(path, convert_options=csv.ConvertOptions(column_types=keys | flags, strings_can_be_null=False))
     for i, name in enumerate(table.column_names):
         if name in keys:
             table = table.set_column(i, name, _whole_numbers(table.column(i)))
@@ -143,49 +142,6 @@ def _whole_numbers(column: Any) -> Any:
     return number if pc.all(pc.equal(pc.cast(number, pa.string()), column)).as_py() else column
 
 
-def value_and_cost(
-    table: Any,
-    *,
-    first: int = 0,
-    single: bool | None = None,
-    finite: bool = True,
-    out: tuple[Array, Array] | None = None,
-) -> tuple[Array, Array]:
-    """The [N, M] arrays of the columns value_0 … and cost_0 … of a table or a record batch; float32 if all of them are, else
-    float64. Of a larger table's part, which rows come before it (`first`), whether all of that is float32 (`single`), and
-    arrays of at least N rows to write to (`out`; fresh memory costs several times what writing to it does).
-
-    Raises ValueError for columns that are missing, have a gap, are not numbers, or hold an empty or infinite cell
-    (which `finite=False` leaves to the caller to find).
-    """
-    import pyarrow as pa
-
-    m = treatments(table.schema.names)
-    names = [[f"{kind}_{j}" for j in range(m)] for kind in ("value", "cost")]
-    if single is None:
-        single = all(table.schema.field(name).type == pa.float32() for both in names for name in both)
-    if out is None:
-        dtype = np.float32 if single else np.float64
-        out = np.empty((table.num_rows, m), dtype), np.empty((table.num_rows, m), dtype)
-    out = out[0][: table.num_rows], out[1][: table.num_rows]
-    for array, columns in zip(out, names, strict=True):
-        _side_by_side([_numbers(name, table[name], first, finite) for name in columns], array)
-    return out
-
-
-def _side_by_side(columns: list[Array], out: Array) -> None:
-    """M columns into [N, M]: a few thousand rows at a time, which stay in the nearest cache while all columns have their turn."""
-    for k in range(0, len(out), _NEAR):
-        rows = slice(k, k + _NEAR)
-        for j, x in enumerate(columns):
-            out[rows, j] = x[rows]
-
-
-def key_columns(table: Any) -> list[str]:
-    """The names of the columns that are neither value_j nor cost_j."""
-    return [name for name in table.schema.names if not _CELL.fullmatch(name)]
-
-
 def column(table: Any, name: str) -> Array:
     """One column as float64; text that holds numbers and true or false are read as numbers.
 
@@ -200,64 +156,4 @@ def column(table: Any, name: str) -> Array:
     if pa.types.is_string(found.type) or pa.types.is_large_string(found.type):
         with contextlib.suppress(pa.ArrowInvalid):
             found = pc.cast(found, pa.float64())
-    return _numbers(name, found).astype(np.float64, copy=False)
-
-
-def treatments(names: list[str]) -> int:
-    """How many treatments there are columns for; ValueError unless value_j and cost_j go together, without a gap."""
-    twice = {name for name in names if names.count(name) > 1}
-    if twice:
-        raise ValueError(f"column {sorted(twice)[0]} occurs more than once")
-    found: dict[str, set[int]] = {"value": set(), "cost": set()}
-    for name in names:
-        if match := _CELL.fullmatch(name):
-            found[match[1]].add(int(match[2]))
-    for kind, numbers in found.items():
-        if not numbers:
-            raise ValueError(f"no column {kind}_0; expected value_0, value_1, … and cost_0, cost_1, …")
-        # Not up to the largest, which a name may make huge.
-        missing = next((j for j in range(len(numbers)) if j not in numbers), None)
-        if missing is not None:
-            raise ValueError(f"column {kind}_{missing} is missing: there is {kind}_{max(numbers)}")
-    odd = found["value"] ^ found["cost"]
-    if odd:
-        there, gone = ("value", "cost") if min(odd) in found["value"] else ("cost", "value")
-        raise ValueError(f"column {gone}_{min(odd)} is missing: there is {there}_{min(odd)}")
-    return len(found["value"])
-
-
-def _numbers(name: str, column: Any, first: int = 0, finite: bool = True) -> Array:
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    kind = column.type
-    if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)):
-        for row, cell in enumerate(column.to_pylist(), first + 1):
-            if not _is_number(cell):
-                raise ValueError(f"column {name}, row {row} (the first is 1): expected a number, got {_shown(cell)}")
-        raise ValueError(f"column {name} must hold numbers, got {kind}")
-    if column.null_count:
-        row = first + pc.index(pc.is_null(column), True).as_py() + 1
-        raise ValueError(f"column {name}, row {row} (the first is 1): the cell holds no value")
-    if not pa.types.is_floating(kind):
-        column = pc.cast(column, pa.float64())
-    x = np.asarray(column.to_numpy(zero_copy_only=False) if isinstance(column, pa.Array) else column.to_numpy())
-    if finite and not np.isfinite(x).all():
-        row = int(np.flatnonzero(~np.isfinite(x))[0])
-        raise ValueError(
-            f"column {name}, row {first + row + 1} (the first is 1): expected a finite number, got {x[row]}"
-        )
-    return x
-
-
-def _is_number(cell: object) -> bool:
-    try:
-        float(cell)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        return False
-    return not isinstance(cell, bool)
-
-
-def _shown(cell: object) -> str:
-    text = "an empty cell" if cell is None or cell == "" else repr(cell)
-    return text if len(text) <= 40 else text[:37] + "…"
+    return numbers(name, found).astype(np.float64, copy=False)

@@ -294,7 +294,7 @@ def test_a_write_that_fails_leaves_the_old_file(source, tmp_path, capsys, monkey
 
 
 def test_an_interrupt_is_no_traceback(source, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(tables, "read", lambda path: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(tables, "read", lambda *given: (_ for _ in ()).throw(KeyboardInterrupt))
     assert fails(capsys, "allocate", source, "--budget", 4, "--output", tmp_path / "o.csv", code=130) == "interrupted"
 
 

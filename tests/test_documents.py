@@ -1,8 +1,7 @@
 """Every Python block of the documents runs, and every `bidfcl` command line in their shell blocks.
 
-Blocks of one document share a process, in order. Those for many processes or a cluster run in
-tests/scale/test_documents.py; any other that
-needs what a test cannot have is preceded by `<!-- not run: why -->`.
+Blocks of one document share a process, in order. Those for many processes run in tests/scale/test_documents.py, those for a
+cluster in tests/scale/spark_cluster.py; any other that needs what a test cannot have is preceded by `<!-- not run: why -->`.
 """
 
 from __future__ import annotations
@@ -58,7 +57,9 @@ def files(tmp_path_factory) -> Path:
     cost = np.sort(rng.uniform(0, 10, (2000, 3)), axis=1) * [0, 1, 1]
     value = np.sqrt(cost) * rng.uniform(0, 2, (2000, 1))
     cells = {f"{kind}_{j}": a[:, j] for kind, a in (("value", value), ("cost", cost)) for j in range(3)}
-    predictions = pa.table({"user": np.arange(2000), **cells})
+    predictions = pa.table(
+        {"user": np.arange(2000), **cells, **{f"open_{j}": rng.random(2000) < 0.8 + (j == 0) for j in range(3)}}
+    )
     (folder / "predictions").mkdir()
     parquet.write_table(predictions, folder / "predictions.parquet")
     parquet.write_table(predictions, folder / "predictions" / "part.parquet")
@@ -112,6 +113,16 @@ def _run(arguments: list[str], folder: Path) -> None:
         [sys.executable, "-m", "bidfcl_fast", *arguments], capture_output=True, text=True, cwd=folder, env=clean()
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_blocks_for_many_processes_stand_where_they_are_run():
+    elsewhere = {
+        name(d)
+        for d in DOCUMENTS
+        for _, kind, code in BLOCK.findall(d.read_text(encoding="utf-8"))
+        if kind == "python" and MANY_PROCESSES.search(code)
+    }
+    assert elsewhere == {"docs/scale.md"}
 
 
 def test_there_is_something_to_run():

@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from .. import tables
+from .. import _cells, tables
 from ..errors import Status
 from ..mckp import solve_mckp
 from ..progress import Progress
+from ..scale.parquet import column_names
 
 # A table in memory, and the arrays made of it, take about so many times the bytes of its columns.
 _COPIES = 3
@@ -30,10 +31,10 @@ def run(args: argparse.Namespace) -> None:
     several = len(amounts) > 1
 
     with Progress(f"reading {source.name}") as line:
-        table = tables.read(source)
-        value, cost = tables.value_and_cost(table) if args.model is None else _predicted(args.model, table)
-        names = [_names(b, several) for b in amounts]
-        taken = set(tables.key_columns(table)) & {name for triple in names for name in triple}
+        table = tables.read(source, args.mask)
+        value, cost, mask, kept = _instance(args, table)
+        names = column_names(amounts, several)
+        taken = set(kept) & {name for triple in names for name in triple}
         if taken:
             raise ValueError(f"{source}: already has a column {sorted(taken)[0]}, which the output adds; rename it")
         line.step(f"allocating {len(value):,} rows")
@@ -43,6 +44,7 @@ def run(args: argparse.Namespace) -> None:
             value,
             cost,
             **money,
+            mask=mask,
             min_spend=args.min_spend,
             max_treated=args.max_treated,
             control=args.control,
@@ -53,7 +55,7 @@ def run(args: argparse.Namespace) -> None:
         )
         seconds = time.perf_counter() - start
         line.step(f"writing {target.name}")
-        out = table.select(tables.key_columns(table))
+        out = table.select(kept)
         choices = np.atleast_2d(np.asarray(plan.choice))
         rows = np.arange(len(value))
         for triple, choice in zip(names, choices, strict=True):
@@ -63,6 +65,18 @@ def run(args: argparse.Namespace) -> None:
 
     plans = [_numbers(plan, k, several) for k in range(len(amounts))]
     _say(args, given, target, len(value), value.shape[1], plan.stats["backend"], seconds, plans)
+
+
+def _instance(args: argparse.Namespace, table: Any) -> tuple[Any, Any, Any, list[str]]:
+    """value, cost and mask of a table, and which of its other columns are kept."""
+    if args.model is None:
+        mask = None if args.mask is None else _cells.open_cells(table, args.mask)
+        value, cost = _cells.value_and_cost(table, mask=mask)
+    else:
+        value, cost = _predicted(args.model, table)
+        mask = None if args.mask is None else _cells.open_cells(table, args.mask, value.shape[1])
+    closed = [] if args.mask is None else [f"{args.mask}_{j}" for j in range(value.shape[1])]
+    return value, cost, mask, _cells.key_columns(table.schema.names, closed)
 
 
 def _is_streamed(args: argparse.Namespace, source: Path) -> bool:
@@ -92,7 +106,7 @@ def _stream(args: argparse.Namespace, source: Path, target: Path) -> None:
     given = "budget" if args.multiplier is None else "multiplier"
     amounts = list(dict.fromkeys(getattr(args, given)))
     money: dict[str, Any] = {given: amounts if len(amounts) > 1 else amounts[0]}
-    plan = parquet.allocate(source, target, **money, fill=not args.no_fill, backend=args.backend)
+    plan = parquet.allocate(source, target, **money, mask=args.mask, fill=not args.no_fill, backend=args.backend)
     plans = [_numbers(plan, k, len(amounts) > 1) for k in range(len(amounts))]
     seconds = plan.stats["seconds"]
     _say(args, given, target, plan.rows, plan.treatments, plan.stats["backend"], seconds, plans, plan.stats)
@@ -143,11 +157,6 @@ def _predicted(model: str, table: Any) -> tuple[Any, Any]:
     if not method.feature_names_in_:
         raise ValueError(f"{model}: does not say which columns its features are; fit it on a Table with `features`")
     return method.predict(features_of(table, method.feature_names_in_))
-
-
-def _names(budget: float, several: bool) -> tuple[str, str, str]:
-    end = f"_at_{budget:.15g}" if several else ""
-    return f"choice{end}", f"value{end}", f"cost{end}"
 
 
 def _numbers(plan: Any, k: int, several: bool) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
-from .. import tables
+from .. import _cells, tables
 from .._whole import atomic
 from ..frontier import Frontier, budget_frontier
 from ..progress import Progress
@@ -24,7 +24,7 @@ def run(args: argparse.Namespace) -> None:
 
     with Progress(f"reading {source.name}") as line:
         table = tables.read(source)
-        value, cost = tables.value_and_cost(table)
+        value, cost = _cells.value_and_cost(table)
         line.step(f"sorting the steps of {len(value):,} rows")
         found = budget_frontier(value, cost, backend=args.backend)
         line.step(f"writing {target.name}")

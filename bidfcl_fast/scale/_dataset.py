@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .. import tables
+from .. import _cells, _check
+from .._problems import Problems
 from ..tables import need
 from ._pipeline import ahead
 
@@ -35,7 +36,13 @@ class Block(NamedTuple):
     first: int
     value: np.ndarray  # [n, M]
     cost: np.ndarray
+    mask: np.ndarray | None  # [n, M] bool
     batch: Any  # pyarrow.RecordBatch, with the columns that were asked for
+
+    @property
+    def problems(self) -> Problems:
+        """One problem without a budget."""
+        return _check.instance(self.value, self.cost, self.mask)
 
 
 class _Raw(NamedTuple):
@@ -59,6 +66,7 @@ class Dataset:
     treatments: int
     largest: tuple[float, float] | None  # magnitudes of value and cost, by the files' own statistics
     uncompressed: int  # bytes
+    mask: str | None = None  # the columns {mask}_0, … say which treatments are open
 
     @property
     def rows(self) -> int:
@@ -69,9 +77,13 @@ class Dataset:
         return [f"{kind}_{j}" for kind in ("value", "cost") for j in range(self.treatments)]
 
     @property
+    def mask_columns(self) -> list[str]:
+        return [] if self.mask is None else [f"{self.mask}_{j}" for j in range(self.treatments)]
+
+    @property
     def keys(self) -> list[str]:
-        """Columns of the files that are neither value_j nor cost_j."""
-        return tables.key_columns(self.schema.empty_table())
+        """Columns of the files that are neither value_j nor cost_j nor the mask's."""
+        return _cells.key_columns(self.schema.names, self.mask_columns)
 
     def blocks(self, units: Sequence[int], keys: Sequence[str] = (), most: int | None = None) -> Iterator[Block]:
         """The rows of these units, block by block; of each unit at most `most`. A thread decodes them, a few ahead.
@@ -79,14 +91,14 @@ class Dataset:
         A block's arrays are written over by the next.
         """
         shape, dtype = (BLOCK, self.treatments), np.float32 if self.single else np.float64
-        out = np.empty(shape, dtype), np.empty(shape, dtype)
+        out = np.empty(shape, dtype), np.empty(shape, dtype), np.empty(shape if self.mask is not None else 0, bool)
         for raw in ahead(self._raw(units, keys, most)):
-            value, cost = self._numbers(raw, out)
-            yield Block(raw.unit, self.units[raw.unit].file, raw.first, value, cost, raw.batch)
+            cells = self._numbers(raw, out)
+            yield Block(raw.unit, self.units[raw.unit].file, raw.first, *cells, raw.batch)
 
     def _raw(self, units: Sequence[int], keys: Sequence[str], most: int | None) -> Iterator[_Raw]:
         parquet = need("pyarrow.parquet", "io", "reading Parquet")
-        names = [*self.cells, *keys]
+        names = [*self.cells, *self.mask_columns, *keys]
         opened, at = None, -1
         try:
             for u in units:
@@ -116,17 +128,24 @@ class Dataset:
         """Raise for the cell of a block that is no finite number."""
         self._numbers(_Raw(block.unit, block.first, block.batch), None)
 
-    def _numbers(self, raw: _Raw, out: tuple[np.ndarray, np.ndarray] | None) -> tuple[np.ndarray, np.ndarray]:
+    def _numbers(
+        self, raw: _Raw, out: tuple[np.ndarray, np.ndarray, np.ndarray] | None
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        first, both, opened = raw.first, None if out is None else out[:2], None if out is None else out[2]
         try:
-            return tables.value_and_cost(raw.batch, first=raw.first, single=self.single, finite=out is None, out=out)
+            mask = None if self.mask is None else _cells.open_cells(raw.batch, self.mask, first=first, out=opened)
+            value, cost = _cells.value_and_cost(
+                raw.batch, mask=mask, first=first, single=self.single, finite=out is None, out=both
+            )
+            return value, cost, mask
         except ValueError as error:
             file = self.files[self.units[raw.unit].file]
             name = file.relative_to(self.root) if len(self.files) > 1 else self.root.name
             raise ValueError(f"{name}: {error}; rows are counted over all files") from error
 
 
-def open_dataset(path: Path) -> Dataset:
-    """What a Parquet file or folder holds, by the footers alone.
+def open_dataset(path: Path, mask: str | None = None) -> Dataset:
+    """What a Parquet file or folder holds, by the footers alone; `mask`: what the columns of the mask begin with.
 
     Raises
     ------
@@ -141,7 +160,7 @@ def open_dataset(path: Path) -> Dataset:
         files, partitions = _files(path)
         if not files:
             raise ValueError(f"{path}: holds no Parquet files")
-        return _described(path, files, partitions)
+        return _described(path, files, partitions, mask)
     except (lib.ArrowException, OSError) as error:
         raise ValueError(f"{path}: cannot be read as Parquet: {str(error).splitlines()[0]}") from error
 
@@ -156,7 +175,7 @@ def _files(path: Path) -> tuple[list[Path], list[dict[str, Any]]]:
     return [Path(p) for p, _ in pairs], [{name: (types[name], x) for name, x in keys.items()} for _, keys in pairs]
 
 
-def _described(root: Path, files: list[Path], partitions: list[dict[str, Any]]) -> Dataset:
+def _described(root: Path, files: list[Path], partitions: list[dict[str, Any]], mask: str | None) -> Dataset:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -168,7 +187,8 @@ def _described(root: Path, files: list[Path], partitions: list[dict[str, Any]]) 
             own, footer = file.schema_arrow, file.metadata
         where = "" if len(files) == 1 else f"{name.relative_to(root)}: "
         try:
-            m = tables.treatments(own.names)
+            m = _cells.treatments(own.names)
+            closed = _cells.mask_columns({f.name: str(f.type) for f in own}, mask)
         except ValueError as error:
             raise ValueError(f"{where}{error}") from error
         cells = [f"{kind}_{j}" for kind in ("value", "cost") for j in range(m)]
@@ -180,7 +200,7 @@ def _described(root: Path, files: list[Path], partitions: list[dict[str, Any]]) 
             schema, treatments = own, m
         elif m != treatments:
             raise ValueError(f"{where}has {m} treatments, the files before it {treatments}")
-        elif missing := set(tables.key_columns(schema.empty_table())) - set(own.names):
+        elif missing := set(_cells.key_columns(schema.names, closed)) - set(own.names):
             raise ValueError(f"{where}column {sorted(missing)[0]} is missing, which the files before it have")
         clash = set(partitions[k]) & set(own.names)
         if clash:
@@ -194,7 +214,7 @@ def _described(root: Path, files: list[Path], partitions: list[dict[str, Any]]) 
             largest = _larger(largest, group) if largest is not None and group.num_rows else largest
     assert schema is not None
     known = None if largest is None else (largest["value"], largest["cost"])
-    return Dataset(root, files, partitions, units, schema, single, treatments, known, uncompressed)
+    return Dataset(root, files, partitions, units, schema, single, treatments, known, uncompressed, mask)
 
 
 def _holds_numbers(kind: Any) -> bool:

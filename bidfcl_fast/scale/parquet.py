@@ -16,20 +16,18 @@ from typing import Any
 import numpy as np
 
 from .. import _check, _fixed, backends
-from .._problems import EdgesBetween, Problems, Scales
+from .._problems import Problems, Scales
 from ..errors import Status
 from ..progress import Progress
 from . import _dataset, _output
-from ._curve import SAMPLE, CurvePart, sampled
-from ._dataset import Block, Dataset
+from ._curve import SAMPLE
+from ._dataset import Block
 from ._decide import Rule, choose
 from ._facts import Facts, scales_of
 from ._finish import Outcome
-from ._kept import Kept
-from ._ledger import Ledger
 from ._pipeline import Behind
-from ._search import Ask, Curve, Stretch, Sweep, run, search
-from ._shard import open_user
+from ._readings import Readings, Rescale, Seen
+from ._search import run, search
 
 _PLACES = 64  # row groups that a sample is taken from
 
@@ -71,6 +69,7 @@ def allocate(
     budget: Any = None,
     *,
     multiplier: Any = None,
+    mask: str | None = None,
     fill: bool = True,
     backend: str | None = None,
     progress: bool = True,
@@ -92,6 +91,9 @@ def allocate(
         It appears under that name when it is whole.
     budget, multiplier
         One of them, as in `solve_mckp`: a number, or [K], for K plans in the same readings.
+    mask
+        What the columns of booleans begin with that say which treatments are open to a row: with mask="open", open_0,
+        open_1, …, one for each treatment. What stands in a closed cell does not matter; it may be null or NaN. These columns are not kept.
     fill, backend, throw
         As in `solve_mckp`.
     progress
@@ -102,7 +104,8 @@ def allocate(
     InfeasibleBudget
         As in `solve_mckp`; nothing is written.
     ValueError
-        For files that cannot be read, cells that are no finite numbers, an output that cannot be written.
+        For files that cannot be read, columns that are missing or hold something else, cells that are no finite numbers, a row
+        without an open treatment, an output that cannot be written.
     RuntimeError
         If the files change between two readings.
     """
@@ -112,27 +115,32 @@ def allocate(
     if multiplier is not None:
         _check.not_negative("multiplier", amount)
     several = np.ndim(amounts) > 0
-    job = _Job(Path(source), Path(target), amount, name, several, fill, backends.resolve(backend), progress)
+    job = _Job(Path(source), mask, Path(target), amount, name, several, fill, backends.resolve(backend), progress)
     return job.run(throw)
 
 
 def column_names(amounts: Sequence[float], several: bool) -> list[tuple[str, str, str]]:
-    """What the output's new columns are called, for each budget or multiplier."""
+    """What the output's new columns are called, for each budget or multiplier.
+
+    Raises
+    ------
+    ValueError
+        If two amounts are the same to 15 digits, which the names have.
+    """
     ends = [f"_at_{a:.15g}" if several else "" for a in amounts]
+    twice = [end for end in ends if ends.count(end) > 1]
+    if twice:
+        raise ValueError(
+            f"several budgets must differ, as must the columns named after them: choice{twice[0]} comes twice"
+        )
     return [(f"choice{end}", f"value{end}", f"cost{end}") for end in ends]
-
-
-class _Rescale(Exception):
-    """The numbers are larger or smaller than was believed."""
-
-    def __init__(self, value: float, cost: float) -> None:
-        self.value, self.cost = value, cost
 
 
 class _Job:
     def __init__(
         self,
         source: Path,
+        mask: str | None,
         target: Path,
         amount: np.ndarray,
         name: str,
@@ -142,7 +150,7 @@ class _Job:
         progress: bool,
     ) -> None:
         self.began = time.perf_counter()
-        self.dataset: Dataset = _dataset.open_dataset(source)
+        self.dataset = _dataset.open_dataset(source, mask)
         self.target, self.amount, self.name, self.several = target, amount, name, several
         self.fill, self.module, self.progress = fill, module, progress
         self.names = column_names(amount.tolist(), several)
@@ -160,13 +168,13 @@ class _Job:
                         o.raise_for(k if self.several else None)
                 outcomes = self._write(outcomes, facts)
                 return self._plan(outcomes, all(o.status is Status.SOLVED for o in outcomes))
-            except _Rescale as true:
+            except Rescale as true:
                 facts = facts._replace(value=true.value, cost=true.cost)
         raise RuntimeError(f"{self.dataset.root}: changes while it is read")
 
     # --- Before the first reading -------------------------------------------------------------------------------------
 
-    def _sample(self) -> tuple[np.ndarray, np.ndarray]:
+    def _sample(self) -> Problems:
         """Rows from the beginnings of row groups all over the files."""
         units = len(self.dataset.units)
         if not units:
@@ -175,27 +183,30 @@ class _Job:
         each = -(-min(SAMPLE, self.dataset.rows) // len(places))
         parts = []
         for block in self.dataset.blocks(places, most=each):
-            if not self.module.magnitudes(_check.instance(block.value, block.cost, None)).finite:
+            if not self.module.magnitudes(block.problems).finite:
                 self.dataset.refuse(block)
-            parts.append((block.value.copy(), block.cost.copy()))
-        value, cost = (np.concatenate(x) for x in zip(*parts, strict=True))
-        self.rows_read += len(value)
-        return value, cost
+            parts.append([None if x is None else x.copy() for x in (block.value, block.cost, block.mask)])
+        value, cost, mask = (None if x[0] is None else np.concatenate(x) for x in zip(*parts, strict=True))
+        sample = _check.instance(value, cost, mask)
+        self.rows_read += sample.users
+        return sample
 
-    def _guess(self, sample: tuple[np.ndarray, np.ndarray]) -> Facts:
+    def _guess(self, sample: Problems) -> Facts:
         """Facts whose largest numbers the first reading will check."""
-        p = _check.instance(*sample, None)
-        facts = Facts.of(p, self.module.magnitudes(p), np.arange(len(sample[0])))
-        value, cost = (max(x) for x in zip(self.dataset.largest or (0.0, 0.0), (facts.value, facts.cost), strict=True))
+        facts = Facts.of(sample, self.module.magnitudes(sample), np.arange(sample.users))
+        known = self.dataset.largest
+        if known is None or _closed_are_larger(sample, facts):
+            known = (0.0, 0.0)
+        value, cost = (max(x) for x in zip(known, (facts.value, facts.cost), strict=True))
         return facts._replace(users=self.dataset.rows, value=value, cost=cost)
 
     # --- The readings of the search ---------------------------------------------------------------------------------------
 
-    def _outcomes(self, sample: tuple[np.ndarray, np.ndarray], facts: Facts) -> list[Outcome]:
+    def _outcomes(self, sample: Problems, facts: Facts) -> list[Outcome]:
         if self.name == "multiplier":
             return [Outcome(Status.SOLVED, float(a), float(a)) for a in self.amount]
         budgets = self.amount.tolist()
-        return run([search(b, self.fill, facts, 1) for b in budgets], _Readings(self, sample, facts).exchange)
+        return run([search(b, self.fill, facts, 1) for b in budgets], Readings(self, sample, facts).exchange)
 
     def blocks(self, what: str, units: Sequence[int], keys: Sequence[str] = ()) -> Iterator[Block]:
         """A whole reading, with a progress line."""
@@ -215,12 +226,12 @@ class _Job:
         by_price = self.name == "multiplier"
         rules = [Rule.at(o.multiplier, scales) if by_price else Rule.of(o, scales) for o in outcomes]
         totals = [[0, 0] for _ in outcomes]
-        seen = _Seen(facts, self.dataset)
+        seen = Seen(facts, self.dataset)
         names = [n for triple in self.names for n in triple]
         with _output.opened(self.dataset, self.target, names) as output:
             with Behind[tuple[Any, ...]](lambda item: output.write(*item)) as writer:
                 for block in self.blocks("writing", range(len(self.dataset.units)), self.dataset.keys):
-                    p = _check.instance(block.value, block.cost, None)
+                    p = block.problems
                     if by_price:
                         seen.look(p, module, block)
                     columns: list[np.ndarray] = []
@@ -259,102 +270,13 @@ class _Job:
         return WrittenPlan(output, self.dataset.rows, self.dataset.treatments, **numbers, stats=stats)
 
 
-class _Seen:
-    """The largest numbers of a reading, against those that its scales were chosen for."""
-
-    def __init__(self, facts: Facts, dataset: Dataset) -> None:
-        self.scales, self.dataset, self.value, self.cost = facts.scales, dataset, 0.0, 0.0
-
-    def look(self, p: Problems, module: ModuleType, block: Block) -> None:
-        found = module.magnitudes(p)
-        if not found.finite:
-            self.dataset.refuse(block)
-        self.value, self.cost = max(self.value, found.value), max(self.cost, found.cost)
-        own = scales_of(self.value, self.cost)
-        if own.value < self.scales.value or own.cost < self.scales.cost:
-            raise _Rescale(self.value, self.cost)
-
-    def check(self) -> None:
-        if scales_of(self.value, self.cost) != self.scales:
-            raise _Rescale(self.value, self.cost)
-
-
-class _Readings:
-    """The whole dataset as one shard."""
-
-    def __init__(self, job: _Job, sample: tuple[np.ndarray, np.ndarray], facts: Facts) -> None:
-        self.job, self.module, self.facts, self.scales = job, job.module, facts, facts.scales
-        self.sample = sample
-        self._curve: CurvePart | None = None
-        self._ledgers: dict[int, Ledger] = {}
-        self._rounded = False
-        self._surveyed = False
-
-    def exchange(self, asks: list[tuple[int, Ask]]) -> list[Sequence[Any]]:
-        sweeps = {k: ask for k, ask in asks if isinstance(ask, Sweep)}
-        swept = self._sweep(sweeps) if sweeps else {}
-        answers: list[Sequence[Any]] = []
-        for k, ask in asks:
-            if isinstance(ask, Curve):
-                answers.append([self.curve().between(ask.low, ask.high, 1 << 30)])
-            elif isinstance(ask, Stretch):
-                answers.append([self._ledgers[k].sketch(*ask)])
-            else:
-                answers.append([swept[k]])
-        return answers
-
-    def curve(self) -> CurvePart:
-        if self._curve is None:
-            p = _check.instance(*self.sample, None)
-            found = self.module.edges_between(p, self.scales, 0.0, np.inf)
-            self._curve = sampled(p, found, self.scales, self.facts.users)
-        return self._curve
-
-    def _sweep(self, asks: dict[int, Sweep]) -> dict[int, Any]:
-        """One reading for all the searches that want one."""
-        job, facts = self.job, self.facts
-        budgets = job.amount.tolist()
-        kept = {
-            k: Kept(*ask, _fixed.floor(budgets[k], self.scales.cost), self.scales, facts.users)
-            for k, ask in asks.items()
-        }
-        seen = _Seen(facts, job.dataset)
-        for block in job.blocks("reading", spread(len(job.dataset.units))):
-            p = _check.instance(block.value, block.cost, None)
-            if not self._surveyed:
-                seen.look(p, self.module, block)
-                self._rounded = self._rounded or self.module.costs_rounded(p, self.scales.cost)
-            for each in kept.values():
-                each.take(self._found(p, each.bracket), block.first)
-        if not self._surveyed:
-            seen.check()
-            self._surveyed = True
-        job.sweeps += 1
-        out = {}
-        for k, each in kept.items():
-            out[k], self._ledgers[k] = each.swept(self._rounded, lambda first, each=each: self._again(first, each))  # type: ignore[misc]
-        return out
-
-    def _found(self, p: Problems, bracket: tuple[float, float]) -> EdgesBetween:
-        found = self.module.edges_between(p, self.scales, *bracket)
-        open_user(found)
-        return found
-
-    def _again(self, first: int, kept: Kept) -> EdgesBetween:
-        """The block whose first row is `first`, found once more."""
-        units = self.job.dataset.units
-        at = int(np.searchsorted([u.first for u in units], first, side="right")) - 1
-        for block in self.job.dataset.blocks([at]):
-            if block.first == first:
-                self.job.rows_read += len(block.value)
-                return self._found(_check.instance(block.value, block.cost, None), kept.bracket)
-        raise RuntimeError(f"{self.job.dataset.root}: was changed while it was read")
-
-
-def spread(count: int) -> list[int]:
-    """All of so many units, such that the first few lie all over: by the golden ratio."""
-    order = np.argsort((np.arange(count) * 0.6180339887498949) % 1.0, kind="stable")
-    return order.tolist()
+def _closed_are_larger(sample: Problems, facts: Facts) -> bool:
+    """Whether cells that are closed spoil the files' statistics, which know of no mask."""
+    if sample.mask is None:
+        return False
+    closed = ~sample.mask & np.isfinite(sample.value) & np.isfinite(sample.cost)
+    value, cost = (float(np.abs(x).max(initial=0, where=closed)) for x in (sample.value, sample.cost))
+    return scales_of(max(value, facts.value), max(cost, facts.cost)) != facts.scales
 
 
 def _priced(outcome: Outcome, totals: list[int], facts: Facts) -> Outcome:

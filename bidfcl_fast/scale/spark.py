@@ -1,56 +1,37 @@
 """Allocation on a PySpark DataFrame, through Arrow, without collecting users.
 
 Three kinds of job over the data (`mapInArrow`): facts and a sample's spend; a sweep, whose edges near λ* are kept as a small
-cached DataFrame, on which the rounds that follow run; and the choices, which are computed when the result is used. What
-comes to the driver are totals and a few edges of each partition.
+cached DataFrame, on which the rounds that follow run; and the choices, which are computed when the result is used. Several
+budgets share the jobs. What comes to the driver are totals and a few edges of each partition.
 """
 
 from __future__ import annotations
 
 import pickle
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from .. import _check, backends, tables
-from .._problems import EDGE, Problems, Scales
+from .. import _cells, _check, backends
+from .._problems import Scales
 from ..errors import Status
 from ..tables import need
-from ._curve import CurvePart, sampled
-from ._decide import Rule, choose
+from ._curve import CurvePart
+from ._decide import Rule
 from ._facts import Facts
 from ._finish import Outcome
-from ._ledger import Ledger, exact_sum, joined
 from ._search import Ask, Curve, Stretch, Sweep, Swept, run, search
-from ._shard import open_user
-from .parquet import WrittenPlan
-
-_FIRST = 1 << 33  # users of one partition at most
-_ANSWER = "partition int, kind string, payload binary"
-
-
-class _Job(NamedTuple):
-    """What executors are told of a DataFrame's rows; they get it by value with each task."""
-
-    treatments: int
-    single: bool
-    backend: str | None
-
-
-class _Rows(NamedTuple):
-    """What a partition held in the first job, for later ones to check."""
-
-    users: int
-    value: float  # sums, as a fingerprint
-    cost: float
+from ._spark_tasks import ANSWER, Choose, Job, Rows, StretchTask, Survey, SweepTask
+from .parquet import WrittenPlan, column_names
 
 
 def allocate(
     df: Any,
-    budget: float,
+    budget: Any,
     *,
     keys: Sequence[str] | None = None,
+    mask: str | None = None,
     fill: bool = True,
     backend: str | None = None,
     throw: bool = True,
@@ -67,53 +48,57 @@ def allocate(
     df
         A `pyspark.sql.DataFrame` with the columns value_0, value_1, … and cost_0, cost_1, …: one treatment each.
     budget
-        Total money for all rows.
+        Total money for all rows: a number, or [K] for K plans, by the same jobs.
     keys
         Which other columns to keep; None keeps all.
+    mask
+        What the columns of booleans begin with that say which treatments are open to a row: with mask="open", open_0,
+        open_1, …, one for each treatment. What stands in a closed cell does not matter; it may be null or NaN. These columns are not kept.
     fill, backend, throw
         As in `solve_mckp`; the backend is the executors'.
 
     Returns
     -------
     pyspark.sql.DataFrame
-        The kept columns, and `choice` (int), `value` and `cost` (float or double, as the input's). It is lazy, like
-        any other. `plan_of` gives its numbers.
+        The kept columns, and `choice` (int), `value` and `cost` (float or double, as the input's); of several budgets,
+        `choice_at_B`, …. It is lazy, like any other. `plan_of` gives its numbers.
 
     Raises
     ------
     InfeasibleBudget, ValueError
-        As in `solve_mckp`, and for columns that are missing. Cells that are no finite numbers fail in the executors, with
-        partition and row in Spark's own exception.
+        As in `solve_mckp`, and for columns that are missing or hold something else. Cells that are no finite numbers, and rows
+        without an open treatment, fail in the executors, with partition and row in Spark's own exception.
     """
     need("pyspark.sql", "spark", "allocation on Spark")
     need("pyarrow", "spark", "allocation on Spark")
-    amount = float(_check.per_problem("budget", budget, 1)[0])
+    amounts, form = _check._several(budget)
+    several = form == "budgets"
+    names = column_names(amounts.tolist(), several)
     if backend is not None:
         backends.resolve(backend)
-    job, kept = _described(df, keys, backend)
-    cells = [f"{kind}_{j}" for kind in ("value", "cost") for j in range(job.treatments)]
+    job, kept, cells = _described(df, keys, mask, backend, [n for triple in names for n in triple])
     # Every job asks for the same columns: where Spark deals rows out to partitions in turn, who goes where depends on them.
     rows = df.select(*kept, *cells)
     search_ = _SparkSearch(rows, job)
     try:
         facts, parts = search_.survey()
-        [outcome] = run([search(amount, fill, facts, len(parts))], search_.exchange)
+        outcomes = run([search(b, fill, facts, len(parts)) for b in amounts.tolist()], search_.exchange)
     finally:
         search_.close()
     if throw:
-        outcome.raise_for()
-    plan = _numbers(outcome, facts, job, search_)
-    if outcome.status is not Status.SOLVED:
-        empty = df.sparkSession.createDataFrame([], _schema(df, kept, job))
-        return _with_plan(empty, plan)
-    out = rows.mapInArrow(
-        _Choose(job, kept, outcome, facts.scales, search_.firsts, search_.rows), _schema(df, kept, job)
-    )
-    return _with_plan(out, plan)
+        for k, o in enumerate(outcomes):
+            o.raise_for(k if several else None)
+    plan = _numbers(outcomes, several, facts, job, search_)
+    schema = _schema(df, kept, names, job)
+    if any(o.status is not Status.SOLVED for o in outcomes):
+        return _with_plan(df.sparkSession.createDataFrame([], schema), plan)
+    rules = [Rule.of(o, facts.scales) for o in outcomes]
+    choose = Choose(job, kept, names, rules, facts.scales, search_.firsts, search_.rows)
+    return _with_plan(rows.mapInArrow(choose, schema), plan)
 
 
 def plan_of(df: Any) -> WrittenPlan:
-    """The numbers of the plan behind a DataFrame that `allocate` has returned."""
+    """The numbers of the plan behind a DataFrame that `allocate` has returned; of several budgets, arrays [K]."""
     plan = getattr(df, "_bidfcl_plan", None)
     if plan is None:
         raise ValueError("df must be what scale.spark.allocate returned, itself and not something made from it")
@@ -125,222 +110,74 @@ def _with_plan(df: Any, plan: WrittenPlan) -> Any:
     return df
 
 
-def _described(df: Any, keys: Sequence[str] | None, backend: str | None) -> tuple[_Job, list[str]]:
+def _described(
+    df: Any, keys: Sequence[str] | None, mask: str | None, backend: str | None, added: Sequence[str]
+) -> tuple[Job, list[str], list[str]]:
+    """What executors are told; the columns that are kept, and those that hold numbers and the mask."""
     names = list(df.columns)
-    m = tables.treatments(names)
+    m = _cells.treatments(names)
     kinds = dict(df.dtypes)
     cells = [f"{kind}_{j}" for kind in ("value", "cost") for j in range(m)]
-    others = [n for n in names if n not in cells]
+    closed = _cells.mask_columns(kinds, mask)
+    others = _cells.key_columns(names, closed)
     kept = others if keys is None else list(keys)
     for name in kept:
         if name not in others:
             raise ValueError(f"keys must be columns beside value_j and cost_j, got {name!r}; there are {others}")
-        if name in ("choice", "value", "cost"):
+        if name in added:
             raise ValueError(
                 f"the DataFrame already has a column {name}, which the output adds; rename it, or leave it out"
             )
     for cell in cells:
         if not kinds[cell].startswith(("float", "double", "int", "bigint", "smallint", "tinyint", "decimal")):
             raise ValueError(f"column {cell} must hold numbers, got {kinds[cell]}")
-    return _Job(m, all(kinds[c] == "float" for c in cells), backend), kept
+    return Job(m, all(kinds[c] == "float" for c in cells), mask, backend), kept, [*cells, *closed]
 
 
-def _schema(df: Any, kept: Sequence[str], job: _Job) -> Any:
+def _schema(df: Any, kept: Sequence[str], names: Sequence[tuple[str, str, str]], job: Job) -> Any:
     from pyspark.sql import types as t
 
     number = t.FloatType() if job.single else t.DoubleType()
     fields = [df.schema[name] for name in kept]
-    fields += [t.StructField("choice", t.IntegerType(), False)]
-    fields += [t.StructField(name, number, False) for name in ("value", "cost")]
+    for choice, *amounts in names:
+        fields += [t.StructField(choice, t.IntegerType(), False)]
+        fields += [t.StructField(name, number, False) for name in amounts]
     return t.StructType(fields)
 
 
-def _numbers(outcome: Outcome, facts: Facts, job: _Job, search_: _SparkSearch) -> WrittenPlan:
+def _numbers(outcomes: Sequence[Outcome], several: bool, facts: Facts, job: Job, search_: _SparkSearch) -> WrittenPlan:
+    def shown(name: str) -> Any:
+        numbers = [getattr(o, name) for o in outcomes]
+        return np.array(numbers) if several else numbers[0]
+
     fields = ("multiplier", "value", "spend", "dual_bound", "gap", "least_budget", "status", "budget")
     stats = {
-        **outcome.stats,
+        "sweeps": search_.sweeps,
+        "active": max(o.stats["active"] for o in outcomes),
         "jobs": search_.jobs,
         "bytes_to_driver": search_.bytes,
         "partitions": len(search_.rows),
-        "rows_read": facts.users * (1 + outcome.stats["sweeps"]),
+        "rows_read": facts.users * (1 + search_.sweeps),
     }
-    return WrittenPlan(None, facts.users, job.treatments, **{n: getattr(outcome, n) for n in fields}, stats=stats)
-
-
-# --- What executors run -----------------------------------------------------------------------------------------------
-
-
-def _partition() -> int:
-    from pyspark import TaskContext
-
-    context = TaskContext.get()
-    return context.partitionId() if context is not None else 0
-
-
-def _blocks(job: _Job, batches: Iterator[Any]) -> Iterator[tuple[int, Any, Problems]]:
-    """(first row in the partition, batch, its numbers)."""
-    first = 0
-    for batch in batches:
-        if batch.num_rows:
-            try:
-                value, cost = tables.value_and_cost(batch, first=first, single=job.single)
-            except ValueError as error:
-                raise ValueError(f"partition {_partition()}: {error}") from error
-            yield first, batch, _check.instance(value, cost, None)
-            first += batch.num_rows
-
-
-def _answers(*rows: tuple[str, Any]) -> Any:
-    import pyarrow as pa
-
-    own = _partition()
-    kinds, payloads = [k for k, _ in rows], [pickle.dumps(x, protocol=5) for _, x in rows]
-    columns = [pa.array([own] * len(rows), pa.int32()), pa.array(kinds, pa.string()), pa.array(payloads, pa.binary())]
-    return pa.RecordBatch.from_arrays(columns, names=["partition", "kind", "payload"])
-
-
-class _Survey:
-    """Facts, rows for a sample's curve, and a fingerprint."""
-
-    def __init__(self, job: _Job, most: int) -> None:
-        self.job, self.most = job, most
-
-    def __call__(self, batches: Iterator[Any]) -> Iterator[Any]:
-        module = backends.resolve(self.job.backend)
-        users, largest, sums, stride = 0, [0.0, 0.0], [0.0, 0.0], 1
-        value = np.empty((0, self.job.treatments), np.float32 if self.job.single else np.float64)
-        cost = value
-        for first, _, p in _blocks(self.job, batches):
-            found = module.magnitudes(p)
-            largest = [max(a, b) for a, b in zip(largest, found[:2], strict=True)]
-            for k, x in enumerate((p.value[0], p.cost[0])):
-                sums[k] += float(x.sum(dtype=np.float64))
-            users += p.users
-            at = np.arange(-first % stride, p.users, stride)
-            value, cost = np.concatenate([value, p.value[0][at]]), np.concatenate([cost, p.cost[0][at]])
-            while len(value) > self.most:  # every other one
-                value, cost, stride = value[::2], cost[::2], 2 * stride
-        rows = _Rows(users, *sums)
-        if not users:
-            yield _answers(("survey", (rows, Facts(0, 0.0, 0.0, 0.0, 0.0), _nothing())))
-            return
-        p = _check.instance(np.ascontiguousarray(value), np.ascontiguousarray(cost), None)
-        facts = Facts.of(p, module.magnitudes(p), np.arange(len(value)))
-        own = facts.scales
-        curve = sampled(p, module.edges_between(p, own, 0.0, np.inf), own, users)
-        facts = facts._replace(users=users, value=largest[0], cost=largest[1])
-        yield _answers(("survey", (rows, facts, curve.between(0.0, np.inf, self.most // 8))))
-
-
-def _nothing() -> CurvePart:
-    none = np.zeros(0)
-    return CurvePart(0.0, 0.0, 0.0, 0.0, none, none, none, none)
-
-
-class _SweepTask:
-    """Totals at the ends of a bracket, and the edges inside, sorted."""
-
-    def __init__(self, job: _Job, ask: Sweep, scales: Scales) -> None:
-        self.job, self.ask, self.scales = job, ask, scales
-
-    def __call__(self, batches: Iterator[Any]) -> Iterator[Any]:
-        module = backends.resolve(self.job.backend)
-        value = cost = users = 0
-        rounded, sums = False, [0.0, 0.0]
-        pieces, firsts = [], []
-        for first, _, p in _blocks(self.job, batches):
-            found = module.edges_between(p, self.scales, *self.ask)
-            open_user(found)
-            rounded = rounded or module.costs_rounded(p, self.scales.cost)
-            value, cost, users = value + found.value, cost + found.cost, users + p.users
-            for k, x in enumerate((p.value[0], p.cost[0])):
-                sums[k] += float(x.sum(dtype=np.float64))
-            pieces.append(found.edges)
-            firsts.append(np.full(len(found.edges), first, np.int64))
-        edges = joined(pieces)
-        all_firsts = np.concatenate([np.zeros(0, np.int64), *firsts])
-        swept = Swept((self.ask.low, self.ask.high), value, cost, exact_sum(edges["cost"]), len(edges), rounded)
-        yield _answers(
-            ("rows", _Rows(users, *sums)), ("swept", swept), ("edges", (edges.tobytes(), all_firsts.tobytes()))
-        )
-
-
-class _StretchTask:
-    """A question about the edges that a sweep has kept."""
-
-    def __init__(self, ask: Stretch, firsts: dict[int, int]) -> None:
-        self.ask, self.firsts = ask, firsts
-
-    def __call__(self, batches: Iterator[Any]) -> Iterator[Any]:
-        for batch in batches:
-            for own, payload in zip(batch.column(0).to_pylist(), batch.column(2).to_pylist(), strict=True):
-                edges, first = pickle.loads(payload)
-                ledger = Ledger(np.frombuffer(edges, EDGE), np.frombuffer(first, np.int64) + self.firsts[own])
-                yield _answers((str(own), ledger.sketch(*self.ask)))
-
-
-class _Choose:
-    """The choices of a partition's users; fails if they are not those that the plan was made for."""
-
-    def __init__(
-        self,
-        job: _Job,
-        kept: Sequence[str],
-        outcome: Outcome,
-        scales: Scales,
-        firsts: dict[int, int],
-        rows: dict[int, _Rows],
-    ) -> None:
-        self.job, self.kept, self.rule, self.scales = job, list(kept), Rule.of(outcome, scales), scales
-        self.firsts, self.rows = firsts, rows
-
-    def __call__(self, batches: Iterator[Any]) -> Iterator[Any]:
-        import pyarrow as pa
-
-        module, own = backends.resolve(self.job.backend), _partition()
-        users, sums = 0, [0.0, 0.0]
-        first = self.firsts.get(own, 0)
-        for at, batch, p in _blocks(self.job, batches):
-            value, cost = p.value[0], p.cost[0]
-            found = module.edges_between(p, self.scales, *self.rule.bracket)
-            choice = choose(found, self.rule, first + at, value, cost, self.scales).choice
-            i = np.arange(len(choice))
-            users += len(choice)
-            for k, x in enumerate((value, cost)):
-                sums[k] += float(x.sum(dtype=np.float64))
-            columns = [batch.column(batch.schema.get_field_index(name)) for name in self.kept]
-            columns += [pa.array(x) for x in (choice, value[i, choice], cost[i, choice])]
-            yield pa.RecordBatch.from_arrays(columns, names=[*self.kept, "choice", "value", "cost"])
-        _check_rows(own, _Rows(users, *sums), self.rows.get(own, _Rows(0, 0.0, 0.0)))
-
-
-def _check_rows(partition: int, rows: _Rows, before: _Rows) -> None:
-    if rows != before:
-        raise RuntimeError(
-            f"partition {partition} has other rows than when the plan was made ({rows}, then {before}): the DataFrame gives "
-            "different rows, or the same in another order, each time; persist() it, or write it, before allocating"
-        )
-
-
-# --- The driver -------------------------------------------------------------------------------------------------------
+    return WrittenPlan(None, facts.users, job.treatments, **{n: shown(n) for n in fields}, stats=stats)
 
 
 class _SparkSearch:
-    """A search's questions as Spark jobs; partitions are the shards."""
+    """The questions of searches as Spark jobs; partitions are the shards."""
 
-    def __init__(self, df: Any, job: _Job) -> None:
+    def __init__(self, df: Any, job: Job) -> None:
         self.df, self.job = df, job
-        self.jobs = self.bytes = 0
-        self.rows: dict[int, _Rows] = {}
+        self.jobs = self.bytes = self.sweeps = 0
+        self.rows: dict[int, Rows] = {}
         self.firsts: dict[int, int] = {}
         self._curves: list[CurvePart] = []
         self._scales: Scales | None = None
-        self._swept: Any = None  # the cached DataFrame of the last sweep
+        self._swept: dict[int, Any] = {}  # search → the cached DataFrame of its last sweep, which others may share
 
     def survey(self) -> tuple[Facts, list[int]]:
         partitions = max(1, self.df.rdd.getNumPartitions()) if _has_rdd(self.df) else 64
-        found = self._run(self.df, _Survey(self.job, max(512, 65536 // partitions)))
-        parts = sorted((own, *payload) for own, _, payload in found)
+        found = self._run(self.df, Survey(self.job, max(512, 65536 // partitions)))
+        parts = sorted(((own, *payload) for own, _, _, payload in found), key=lambda part: part[0])
         first = 0
         for own, rows, _, _ in parts:
             self.rows[own], self.firsts[own] = rows, first
@@ -351,42 +188,65 @@ class _SparkSearch:
         return facts, [own for own, *_ in parts]
 
     def exchange(self, asks: list[tuple[int, Ask]]) -> list[Sequence[Any]]:
-        return [self._answer(ask) for _, ask in asks]
+        answers: dict[int, Sequence[Any]] = dict(self._sweep({k: ask for k, ask in asks if isinstance(ask, Sweep)}))
+        answers |= self._stretch({k: ask for k, ask in asks if isinstance(ask, Stretch)})
+        for k, ask in asks:
+            if isinstance(ask, Curve):
+                answers[k] = [c.between(ask.low, ask.high, 1 << 30) for c in self._curves]
+        return [answers[k] for k, _ in asks]
 
-    def _answer(self, ask: Ask) -> Sequence[Any]:
-        if isinstance(ask, Curve):
-            return [c.between(ask.low, ask.high, 1 << 30) for c in self._curves]
-        if isinstance(ask, Sweep):
-            return self._sweep(ask)
-        edges = self._swept.where("kind = 'edges'")
-        found = self._run(edges, _StretchTask(ask, self.firsts))
-        return [payload for _, payload in sorted((int(kind), p) for _, kind, p in found)]
-
-    def _sweep(self, ask: Sweep) -> Sequence[Swept]:
-        self.close()
+    def _sweep(self, asks: dict[int, Sweep]) -> dict[int, Sequence[Swept]]:
+        """One job over the data for all searches that want one."""
+        if not asks:
+            return {}
         assert self._scales is not None
-        self._swept = self.df.mapInArrow(_SweepTask(self.job, ask, self._scales), _ANSWER).persist()
-        answers = self._collected(self._swept.where("kind <> 'edges'"))
-        for own, kind, payload in answers:
+        swept = self.df.mapInArrow(SweepTask(self.job, asks, self._scales), ANSWER).persist()
+        self._keep(dict.fromkeys(asks, swept))
+        self.sweeps += 1
+        found = self._collected(swept.where("kind <> 'edges'"))
+        for own, _, kind, payload in found:
             if kind == "rows":
-                _check_rows(own, payload, self.rows.get(own, _Rows(0, 0.0, 0.0)))
-        return [p for _, p in sorted((own, p) for own, kind, p in answers if kind == "swept")]
+                payload.check(own, self.rows.get(own, Rows()))
+        return {k: _in_order((own, x) for own, s, kind, x in found if (s, kind) == (k, "swept")) for k in asks}
 
-    def _run(self, df: Any, task: Callable[[Iterator[Any]], Iterator[Any]]) -> list[tuple[int, str, Any]]:
-        return self._collected(df.mapInArrow(task, _ANSWER))
+    def _stretch(self, asks: dict[int, Stretch]) -> dict[int, Sequence[Any]]:
+        """One job for each sweep that searches ask about, over the edges that it has kept."""
+        out: dict[int, Sequence[Any]] = {}
+        for swept in {id(self._swept[k]): self._swept[k] for k in asks}.values():
+            those = {k: ask for k, ask in asks.items() if self._swept[k] is swept}
+            which = ", ".join(map(str, those))
+            edges = swept.where(f"kind = 'edges' and search in ({which})")
+            found = self._run(edges, StretchTask(those, self.firsts))
+            out |= {k: _in_order((int(own), x) for _, s, own, x in found if s == k) for k in those}
+        return out
 
-    def _collected(self, df: Any) -> list[tuple[int, str, Any]]:
+    def _keep(self, swept: dict[int, Any]) -> None:
+        """Sweeps in the place of earlier ones, of which those are let go that no search asks about any more."""
+        before = list(self._swept.values())
+        self._swept |= swept
+        for df in before:
+            if all(df is not other for other in self._swept.values()):
+                df.unpersist()
+
+    def _run(self, df: Any, task: Callable[[Iterator[Any]], Iterator[Any]]) -> list[tuple[int, int, str, Any]]:
+        return self._collected(df.mapInArrow(task, ANSWER))
+
+    def _collected(self, df: Any) -> list[tuple[int, int, str, Any]]:
         self.jobs += 1
         out = []
         for row in df.collect():
             self.bytes += len(row["payload"])
-            out.append((row["partition"], row["kind"], pickle.loads(bytes(row["payload"]))))
+            out.append((row["partition"], row["search"], row["kind"], pickle.loads(bytes(row["payload"]))))
         return out
 
     def close(self) -> None:
-        if self._swept is not None:
-            self._swept.unpersist()
-            self._swept = None
+        for df in self._swept.values():
+            df.unpersist()
+        self._swept = {}
+
+
+def _in_order(answers: Iterator[tuple[int, Any]]) -> list[Any]:
+    return [x for _, x in sorted(answers, key=lambda answer: answer[0])]
 
 
 def _has_rdd(df: Any) -> bool:

@@ -21,7 +21,7 @@ os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parents[2]), os.e
 os.environ["BIDFCL_NUM_THREADS"] = "1"
 
 from oracles.instances import budgets, diminishing
-from oracles.same import assert_same_plan
+from oracles.same import assert_same_plan, part
 from pyspark.sql import SparkSession
 
 import bidfcl_fast as bf
@@ -49,9 +49,13 @@ def start() -> SparkSession:
 
 
 def table(x, first: int = 0) -> pa.Table:
+    """A mask becomes the columns open_j; in closed cells there is nothing."""
     n, m = x.value.shape
     columns = {"user": np.arange(first, first + n), "name": [f"u{i}" for i in range(first, first + n)]}
-    columns |= {f"{kind}_{j}": a[:, j] for kind, a in (("value", x.value), ("cost", x.cost)) for j in range(m)}
+    for kind, a in (("value", x.value), ("cost", x.cost)):
+        columns |= {f"{kind}_{j}": pa.array(a[:, j], mask=None if x.mask is None else ~x.mask[:, j]) for j in range(m)}
+    if x.mask is not None:
+        columns |= {f"open_{j}": x.mask[:, j] for j in range(m)}
     return pa.table(columns)
 
 
@@ -60,33 +64,40 @@ def save(x, name: str, parts: int = 2) -> str:
     folder.mkdir()
     edges = np.linspace(0, len(x.value), parts + 1).round().astype(int)
     for k, (a, b) in enumerate(zip(edges, edges[1:], strict=False)):
-        pq.write_table(table(type(x)(x.value[a:b], x.cost[a:b]), a), folder / f"part-{k}.parquet")
+        some = type(x)(*(None if array is None else array[a:b] for array in x))
+        pq.write_table(table(some, a), folder / f"part-{k}.parquet")
     return str(folder)
 
 
-def numbers(rows) -> tuple[np.ndarray, np.ndarray]:
+def numbers(rows, kind: str) -> np.ndarray:
     m = sum(name.startswith("value_") for name in rows.column_names)
-    return tuple(  # type: ignore[return-value]
-        np.stack([rows[f"{kind}_{j}"].to_numpy() for j in range(m)], axis=1) for kind in ("value", "cost")
-    )
+    return np.stack([rows[f"{kind}_{j}"].to_numpy() for j in range(m)], axis=1)
 
 
-def compare(df, budget: float, **more):
-    """The plan of df against that of its own rows, in its own order."""
-    keys = more.get("keys", ["user", "name"])
-    given = df.select(*keys, *[c for c in df.columns if c.startswith(("value_", "cost_"))]).toArrow()
-    value, cost = numbers(given)
-    expected = bf.solve_mckp(value, cost, budget, fill=more.get("fill", True))
+def compare(df, budget, **more):
+    """The plan of df against that of its own rows, in its own order; `budget` may be several."""
+    keys, mask = more.get("keys", ["user", "name"]), more.get("mask")
+    cells = [c for c in df.columns if c.startswith(("value_", "cost_", "open_"))]
+    given = df.select(*keys, *cells).toArrow()
+    value, cost = numbers(given, "value"), numbers(given, "cost")
+    open_ = None if mask is None else numbers(given, mask)
+    expected = bf.solve_mckp(value, cost, budget, mask=open_, fill=more.get("fill", True))
     out = allocate(df, budget, **more)
     plan, rows = plan_of(out), out.toArrow()
-    got = SimpleNamespace(
-        **{n: getattr(plan, n) for n in ("multiplier", "value", "spend", "dual_bound", "gap", "status")}
-    )
-    got.choice = rows["choice"].to_numpy()
-    assert_same_plan(got, expected)
+    several = np.ndim(budget) > 0
+    for k, b in enumerate(np.atleast_1d(budget).tolist()):
+        end = f"_at_{b:.15g}" if several else ""
+        got = SimpleNamespace(choice=rows[f"choice{end}"].to_numpy())
+        for n in ("multiplier", "value", "spend", "dual_bound", "gap", "status"):
+            setattr(got, n, getattr(plan, n)[k] if several else getattr(plan, n))
+        assert_same_plan(got, part(expected, k) if several else expected)
+        at = np.arange(len(cost)), got.choice
+        assert rows[f"value{end}"].to_numpy().tolist() == value[at].tolist()
+        assert rows[f"cost{end}"].to_numpy().tolist() == cost[at].tolist()
     assert rows["user"].to_pylist() == given["user"].to_pylist()
-    assert rows["cost"].to_numpy().tolist() == cost[np.arange(len(cost)), got.choice].tolist()
-    assert out.columns == [*keys, "choice", "value", "cost"]
+    assert rows.schema.field(-1).type == given.schema.field("value_0").type
+    ends = [f"_at_{b:.15g}" for b in budget] if several else [""]
+    assert out.columns == [*keys, *(f"{name}{end}" for end in ends for name in ("choice", "value", "cost"))]
     return out
 
 
@@ -131,6 +142,7 @@ def executors() -> list[int]:
 
 
 def main() -> None:
+    os.chdir(FOLDER)  # where the JVM, which is started now, puts what is written under a relative name
     spark = start()
     spark.sparkContext.setLogLevel("OFF")
     rng = np.random.default_rng(3)
@@ -149,6 +161,9 @@ def main() -> None:
     say("alike, shuffled, without fill")
     compare(df.where("user % 7 = 3 and user < 2900"), 60.0)
     say("an empty partition")
+
+    several(spark, df, x, rng)
+    documents(df)
 
     try:
         allocate(df, -1.0)
@@ -177,6 +192,54 @@ def main() -> None:
     say("executor killed")
     say("executors lost", str(len(set(before) - set(executors()))))
     spark.stop()
+
+
+def several(spark, df, x, rng) -> None:
+    """Several budgets at once, and treatments that are closed."""
+    some = budgets(x, (0.02, 0.4, 0.9)).round(2)
+    one = plan_of(compare(df, float(some[1]))).stats["jobs"]
+    out = compare(df, some.tolist())
+    say("several budgets")
+    assert plan_of(out).stats["jobs"] <= one + 3, (one, plan_of(out).stats)
+    say("shared jobs")
+    mask = rng.random(x.value.shape) < 0.6
+    mask[np.arange(len(mask)), rng.integers(0, 3, len(mask))] = True
+    masked = type(x)(x.value, x.cost, mask)
+    closed = spark.read.parquet(save(masked, "masked"))
+    fewer = budgets(masked, (0.1, 0.6)).round(2).tolist()
+    compare(closed, fewer[0], mask="open")
+    compare(closed, fewer, mask="open", keys=["user"], fill=False)
+    say("a mask")
+    mask[4321] = False
+    none = spark.read.parquet(save(type(x)(x.value, x.cost, mask), "none open"))
+    text = message(lambda: allocate(none, 500.0, mask="open").collect())
+    say("none open", next(line for line in text.splitlines() if "are all false" in line).strip())
+    say("mask missing", message(lambda: allocate(closed.drop("open_1"), 500.0, mask="open")))
+    numbered = closed.withColumn("open_0", closed["open_0"].cast("int"))
+    say("mask of numbers", message(lambda: allocate(numbered, 500.0, mask="open")))
+    say("twice", message(lambda: allocate(df, [500.0, 500.0])))
+    try:
+        allocate(df, [float(some[1]), -1.0])
+    except bf.InfeasibleBudget as error:
+        say("one infeasible", str(error))
+    lazy = allocate(df, [float(some[1]), -1.0], throw=False)
+    assert plan_of(lazy).status.tolist() == [bf.Status.SOLVED, bf.Status.INFEASIBLE_BUDGET]
+    assert lazy.count() == 0 and "choice_at_-1" in lazy.columns
+    say("without throwing")
+
+
+def documents(df) -> None:
+    """The block of docs/scale.md."""
+    page = (Path(__file__).parents[2] / "docs" / "scale.md").read_text(encoding="utf-8")
+    [code] = [c for c in re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL) if "scale.spark" in c]
+    from pyspark.sql import functions as f
+
+    open_ = {f"open_{j}": (f.col("user") % 3 != j) | f.lit(j == 0) for j in range(3)}
+    given = {"df": df.withColumns(open_)}
+    exec(code, given)
+    assert pq.read_table(FOLDER / "plan").num_rows == df.count()
+    assert given["out"].columns[:2] == ["user", "choice_at_2000000"]
+    say("documents")
 
 
 def _restlessly(batches):

@@ -1,4 +1,4 @@
-"""The Python blocks of the documents that need several processes or a cluster: on two ranks, and on a local Spark."""
+"""The Python blocks of the documents that need several processes, on two ranks; spark_cluster.py runs the one for a cluster."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -29,7 +30,19 @@ def said(tmp_path_factory) -> dict[str, str]:
     return dict(line.split(": ", 1) for line in done.stdout.splitlines() if ": " in line)
 
 
-@pytest.mark.parametrize("name", ["files", "small traffic", "alike, shuffled, without fill", "an empty partition"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "files",
+        "small traffic",
+        "alike, shuffled, without fill",
+        "an empty partition",
+        "several budgets",
+        "shared jobs",
+        "a mask",
+        "without throwing",
+    ],
+)
 def test_the_plan_is_that_of_one_process(said, name):
     assert said[name] == "same"
 
@@ -39,6 +52,18 @@ def test_misuse_and_outcomes(said):
     assert "partition" in said["not finite"] and "finite number, got nan" in said["not finite"]
     assert said["missing"] == "column cost_2 is missing: there is value_2"
     assert "has other rows than when the plan was made" in said["other rows"]
+
+
+def test_misuse_of_masks_and_budgets(said):
+    assert re.search(r"partition \d: row 1322 .*: open_0 to open_2 are all false", said["none open"])
+    assert said["mask missing"].startswith("column open_1 is missing: the mask needs open_0 to open_2")
+    assert said["mask of numbers"] == "column open_0 must hold true and false, got int"
+    assert said["twice"].endswith("choice_at_500 comes twice")
+    assert said["one infeasible"].startswith("budget[1] = -1.0 is infeasible")
+
+
+def test_the_block_of_the_documents_runs(said):
+    assert said["documents"] == "same"
 
 
 def test_a_killed_executor_changes_nothing(said):
