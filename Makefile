@@ -158,9 +158,11 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 # Without build isolation, so that CMake finds its last build again and compiles only what changed.
+# curvlinops comes without BackPACK, which would bring torchvision for a part of it that is not used here.
 # HASHES=1: nothing that requirements.lock does not know by its hash.
 $(STAMP): pyproject.toml setup.py constraints.txt $(NATIVE) | $(BIN)/python
 	$(if $(HASHES),$(PIP) install --quiet --no-deps --require-hashes --requirement requirements.lock)
 	$(PIP) install --quiet setuptools pybind11 cmake ninja
 	$(PIP) install --quiet --no-build-isolation --editable '.[all,dev]'
+	$(PIP) install --quiet --no-deps curvlinops-for-pytorch
 	touch $@

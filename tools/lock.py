@@ -21,6 +21,7 @@ WHERE = f"sys_platform == 'linux' and platform_machine == 'x86_64' and python_fu
 CUDA = re.compile(
     r"nvidia-(?!cuda-cccl==)|cuda-|triton=="
 )  # what torch from the index needs beside, and the build without CUDA does not; nvidia-cuda-cccl is the tests' own
+ALONE = ["curvlinops-for-pytorch"]  # Makefile: without its dependencies
 HEAD = """\
 # Written by `make lock`: every file that may stand behind a pin of constraints.txt, for CPython 3.11 to 3.13 on Linux, x86-64.
 # `make build HASHES=1` installs nothing else. Libraries of CUDA are left out: CI's torch has none.
@@ -28,7 +29,7 @@ HEAD = """\
 
 
 def resolved() -> str:
-    """What uv finds for the extras that `make build` installs."""
+    """What uv finds for the extras that `make build` installs, and for what it adds without dependencies."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
@@ -36,12 +37,15 @@ def resolved() -> str:
         (folder / "pyproject.toml").write_text(f'{project}\n[tool.uv]\nenvironments = ["{WHERE}"]\n', encoding="utf-8")
         shutil.copy(ROOT / "constraints.txt", folder)
         command = [
-            Path(sys.executable).with_name("uv"), "pip", "compile", "pyproject.toml", "--quiet", "--universal",
-            "--extra", "all", "--extra", "dev", "--constraint", "constraints.txt", "--python-version", LEAST,
-            "--no-python-downloads", "--generate-hashes", "--no-header", "--no-annotate", "--output-file", "out",
+            Path(sys.executable).with_name("uv"), "pip", "compile", "--quiet", "--universal", "--constraint", "constraints.txt",
+            "--python-version", LEAST, "--no-python-downloads", "--generate-hashes", "--no-header", "--no-annotate",
         ]  # fmt: skip
-        subprocess.run(command, cwd=folder, check=True)
-        return (folder / "out").read_text(encoding="utf-8")
+        (folder / "alone.in").write_text("\n".join(ALONE), encoding="utf-8")
+        whole = [*command, "pyproject.toml", "--extra", "all", "--extra", "dev", "--output-file", "whole"]
+        alone = [*command, "alone.in", "--no-deps", "--output-file", "alone"]
+        for each in (whole, alone):
+            subprocess.run(each, cwd=folder, check=True)
+        return "".join((folder / name).read_text(encoding="utf-8") for name in ("whole", "alone"))
 
 
 def offered() -> dict[str, list[str]]:
@@ -67,6 +71,7 @@ def main() -> None:
         if not CUDA.match(pin):
             hashes += [f"sha256:{digest}" for digest in more.get(pin, ())]
             lines.append(" \\\n    --hash=".join([pin, *sorted(hashes)]))
+    lines.sort(key=lambda line: line.partition("==")[0].lower().replace("_", "-"))
     LOCK.write_text(HEAD + "\n".join(lines) + "\n", encoding="utf-8")
 
 

@@ -11,6 +11,7 @@ from bidfcl_fast.linalg import (  # noqa: E402
     FunctionOperator,
     LinearOperator,
     MatrixOperator,
+    MLPCurvature,
     ScaledIdentity,
     as_operator,
     conjugate_gradient,
@@ -85,6 +86,21 @@ def test_curvlinops_both_ways(matrix):
     torch.testing.assert_close((2.0 * theirs) @ v.T, 2 * matrix @ v.T)
     torch.testing.assert_close(as_operator(theirs, v) @ v, v @ matrix)
     assert conjugate_gradient(theirs, v[0]).status == 0
+
+
+def test_curvlinops_finds_the_same_curvature():
+    """Theirs, of the summed squared error over 40 rows, through autograd; ours is of the mean, without."""
+    curvlinops = pytest.importorskip("curvlinops")
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Linear(3, 5), torch.nn.Tanh(), torch.nn.Linear(5, 2)).double()
+    x, y = torch.randn(40, 3).double(), torch.randn(40, 2).double()
+    theirs = curvlinops.GGNLinearOperator(net, torch.nn.MSELoss(reduction="sum"), list(net.parameters()), [(x, y)])
+    ours = MLPCurvature(net, x, kind="gauss_newton")
+    v = torch.randn(3, ours.size).double()
+    torch.testing.assert_close(40 * (ours @ v), (theirs @ v.T).T, rtol=1e-10, atol=1e-10)
+    found = conjugate_gradient(theirs, v[0], damping=1.0, max_steps=200, rtol=1e-12)
+    expected = conjugate_gradient(ours, v[0] / 40, damping=1 / 40, max_steps=200, rtol=1e-12)
+    torch.testing.assert_close(found.x, expected.x, rtol=1e-8, atol=1e-8)
 
 
 def test_misuse_is_named(matrix):
