@@ -201,7 +201,7 @@ class Threads:
             1024,
             lambda begin, end: kernels.walk_users(rows, counting, wanted, users, names, begin, end, choice),
         )
-        return sum(part[0] for part in parts), _joined([part[1] for part in parts]), any(part[2] for part in parts)
+        return sum(part[0] for part in parts), _joined([part[1] for part in parts], self.count), any(part[2] for part in parts)
 
     def pass_over(self, rows, counting, wanted, everybody, ends, guess, choice, low, high, budget, spare) -> Any:  # type: ignore[no-untyped-def]
         """A pass whose first chunks narrow the bracket for the others; what it found, and the bracket it ended with.
@@ -222,14 +222,14 @@ class Threads:
                 between = numba_narrow.bracket(cut, wanted.buckets, low, high, counting)
                 closer = np.zeros_like(ends)
                 if kernels.place(rows, counting, *between, closer):
-                    fewer = numba_narrow.cut_down(_together(parts), wanted.buckets, cut, choice)
+                    fewer = numba_narrow.cut_down(_together(parts, self.count), wanted.buckets, cut, choice)
                     if fewer is not None:
                         parts, ends, (low, high) = [fewer], closer, between
                         wanted = numba_narrow.wanted_between(wanted, low, high, counting)
         if all(part.usable for part in parts):
             size = max(chunk, -(-users // (8 * self.count)))
             parts += for_ranges(cut_up(numba_narrow.gaps(heads, users), size) or [(0, 0)], self.count, read)
-        return _together(parts), wanted, low, high
+        return _together(parts, self.count), wanted, low, high
 
     def buy_ties(self, rows, counting, totals, listed, buckets, budget, fill, choice) -> np.ndarray:  # type: ignore[no-untyped-def]
         """Where users are alike, a bucket may hold thousands of edges of one slope. Those are bought in the order of users,
@@ -280,11 +280,11 @@ def _whole(wide: Any) -> int:
     return (int(wide[0]) << 32) + int(wide[1])
 
 
-def _together(parts: list[kernels.Found]) -> kernels.Found:
+def _together(parts: list[kernels.Found], threads: int) -> kernels.Found:
     seen = np.array([part.seen for part in parts])
     return kernels.Found(
         sum(part.totals for part in parts),
-        _joined([part.listed for part in parts]),
+        _joined([part.listed for part in parts], threads),
         np.concatenate([part.put_off for part in parts]),
         sum(part.open for part in parts),
         any(part.closed_user for part in parts),
@@ -293,11 +293,16 @@ def _together(parts: list[kernels.Found]) -> kernels.Found:
     )
 
 
-def _joined(parts: list[np.ndarray]) -> np.ndarray:
-    """Listed edges as one array; as bytes, since NumPy compares the fields of records one by one before it joins them."""
-    size = sum(part.nbytes for part in parts)
-    joined = memory.empty((size,), np.dtype(np.uint8))
-    np.concatenate([np.empty(0, np.uint8), *(part.view(np.uint8) for part in parts)], out=joined)
+def _joined(parts: list[np.ndarray], threads: int) -> np.ndarray:
+    """Listed edges as one array; as bytes, since NumPy compares the fields of records one by one before it copies them."""
+    ends = np.cumsum([0, *(part.nbytes for part in parts)]).tolist()
+    joined = memory.empty((ends[-1],), np.dtype(np.uint8))
+
+    def copy(begin: int, end: int) -> None:
+        for k in range(begin, end):
+            joined[ends[k] : ends[k + 1]] = parts[k].view(np.uint8)
+
+    for_chunks(len(parts), 1, threads if ends[-1] > WORTH_THREADS else 1, copy)
     return joined.view(kernels.LISTED)
 
 
@@ -345,12 +350,13 @@ def mckp(problems: Problems, *, fill: bool, warm_start: np.ndarray | None = None
         )
 
     for_chunks(len(which), 1, threads, several)
+    alone = np.zeros(kernels.NEAR)
     for b in np.flatnonzero(~side_by_side & ~done).tolist():
         choice = out.choice_of(problems, b)
         one = _problem(rows, batch, problems, b)
         # The compiled function's own source, run by Python: its loops are kernels, and these find many threads.
         kernels.solve.py_func(
-            one, float(problems.budget[b]), fill, float(warm_start[b]), survey, choice, out, b, together
+            one, float(problems.budget[b]), fill, float(warm_start[b]), survey, choice, out, b, together, alone
         )
     return out
 

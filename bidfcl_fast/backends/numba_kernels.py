@@ -59,6 +59,10 @@ DIRECT = 256  # so few users are all walked
 WARM = 16384  # among fewer users, a bracket a 64th wide may leave too few edges for `fill`
 DEVIATIONS = 2.5  # how many standard errors a bracket reaches to each side
 FIRST_HIGH = 64.0  # stands in for an infinite end, times the steepest sampled slope
+# Of problems next door: the mean of their multipliers and their relative variance, how far below lies the last edge that
+# matters, and that one's variance; how often that did not help.
+NEAR_MEAN, NEAR_SPREAD, NEAR_DEPTH, NEAR_DEPTH_SPREAD, NEAR_MISSES, NEAR = range(6)
+NEAR_ERRORS = 1.5  # how many standard deviations a bracket reaches beyond
 TRIES = 16  # brackets; then everybody is walked
 SURPRISE = 16.0  # how much larger than a small sample's the largest numbers may be
 ROOM = 64.0  # above the largest number, so that whole numbers stay below 2^55 and a block's sum in 62 bits
@@ -1604,8 +1608,9 @@ def close_edges(rows, survey, totals, listed, buckets, low, high, choice):
 
 
 @jit
-def finish(rows, counting, survey, totals, listed, buckets, low_end, high_end, budget, fill, choice, out, b):
+def finish(rows, counting, survey, totals, listed, buckets, low_end, high_end, budget, fill, choice, out, b, least):
     """The exact end: buy the listed edges from the steepest down. False if the list may miss an edge that matters.
+    least[0]: becomes the slope of the last edge that mattered.
 
     Whole buckets are bought by their totals; the one where the money runs out, its neighbour above, and as many below
     as `fill` needs are looked at edge by edge.
@@ -1679,6 +1684,7 @@ def finish(rows, counting, survey, totals, listed, buckets, low_end, high_end, b
             hidden = times_up(e.value, e.cost, rows.users + 1)
             bound = carry(bound[0] + hidden[0], bound[1] + hidden[1])
         out.multiplier[b] = slope_nearest(e.value, e.cost, cost_scale.shift - value_scale.shift)
+    least[0] = math.ldexp(edges[order[end - 1]].slope, to_own) if end > 0 else 0.0
     rest, more = buy(edges, order, split, end if fill else split, left[0], left[1], choice)
     value = carry(value[0] + more[0], value[1] + more[1])
     spend = carry(budget[0] - rest[0], budget[1] - rest[1])
@@ -1771,10 +1777,40 @@ def tell_units(survey, out, b):
     out.cost_unit[b] = math.ldexp(1.0, -scale_for(survey.cost).shift) if survey.cost > 0 else 0.0
 
 
+@jit
+def is_near(rows, near):
+    return near[NEAR_MEAN] > 0 and rows.users <= IN_CACHE and near[NEAR_SPREAD] < 0.04 and near[NEAR_MISSES] < 0.5
+
+
+@jit
+def see_neighbour(near, multiplier, least):
+    """What a problem solved says of the next: a quarter of what is known from now on."""
+    if not (multiplier > 0 and np.isfinite(multiplier) and least > 0):
+        return
+    depth, near[NEAR_MISSES] = least / multiplier, near[NEAR_MISSES] * (1 - 1 / 16)
+    if near[NEAR_MEAN] == 0:
+        near[NEAR_MEAN], near[NEAR_DEPTH] = multiplier, depth
+        near[NEAR_SPREAD] = near[NEAR_DEPTH_SPREAD] = 0.01
+        return
+    off, deeper = multiplier / near[NEAR_MEAN] - 1, depth - near[NEAR_DEPTH]
+    near[NEAR_SPREAD] += (min(off * off, 4.0) - near[NEAR_SPREAD]) / 4
+    near[NEAR_MEAN] += (multiplier - near[NEAR_MEAN]) / 4
+    near[NEAR_DEPTH_SPREAD] += (deeper * deeper - near[NEAR_DEPTH_SPREAD]) / 4
+    near[NEAR_DEPTH] += deeper / 4
+
+
+@jit
+def bracket_near(near):
+    """Where the multiplier is, and the edges that matter, if this problem is as its neighbours."""
+    off = 0.02 + NEAR_ERRORS * math.sqrt(near[NEAR_SPREAD])
+    depth = near[NEAR_DEPTH] - 0.02 - NEAR_ERRORS * math.sqrt(near[NEAR_DEPTH_SPREAD])
+    return near[NEAR_MEAN] * (1 - off) * max(depth, 0.05), near[NEAR_MEAN] * (1 + off)
+
+
 @inlined
-def solve(rows, asked, fill, warm_start, survey, choice, out, b, threads):
+def solve(rows, asked, fill, warm_start, survey, choice, out, b, threads, near):
     """One problem: `choice` [N] and the b-th place of `out` are written. `survey` need not be known: then the first pass
-    does the scan's work on the way, if it can.
+    does the scan's work on the way, if it can. `near`: of problems next door, what is known and will be.
 
     Runs compiled, with threads = None; or as plain Python, where `threads` has the functions that read many users.
     """
@@ -1786,7 +1822,7 @@ def solve(rows, asked, fill, warm_start, survey, choice, out, b, threads):
     outer_low, outer_high, anchor, spend_there = 0.0, np.inf, np.nan, 0.0
     low, high, deviations, tries, widened = 0.0, np.inf, DEVIATIONS, 0, 0
     spare = 1.25 * FILL_WINDOW if fill else 0.0
-    everybody, none = users <= DIRECT, np.int64(0)
+    everybody, none, least = users <= DIRECT, np.int64(0), np.zeros(1)
     while True:
         if not survey.known and len(guess) == 0:
             if threads is None:
@@ -1804,6 +1840,8 @@ def solve(rows, asked, fill, warm_start, survey, choice, out, b, threads):
         if not everybody:
             if tries == 0 and is_warm(rows, warm_start):
                 low, high = warm_start * (1 - 1 / 64), warm_start * (1 + 1 / 64)
+            elif tries == 0 and is_near(rows, near):
+                low, high = bracket_near(near)
             else:
                 if not sampled:
                     size = sample_size(users)
@@ -1878,8 +1916,22 @@ def solve(rows, asked, fill, warm_start, survey, choice, out, b, threads):
             if threads is not None:
                 listed = threads.buy_ties(rows, true, found.totals, listed, wanted.buckets, budget, fill, choice)
             if finish(
-                rows, counting, survey, found.totals, listed, wanted.buckets, low, high, budget, fill, choice, out, b
+                rows,
+                counting,
+                survey,
+                found.totals,
+                listed,
+                wanted.buckets,
+                low,
+                high,
+                budget,
+                fill,
+                choice,
+                out,
+                b,
+                least,
             ):
+                see_neighbour(near, out.multiplier[b], least[0])
                 return
             spare = max(8 * spare, 8.0)  # too little below λ*
             widened += 1
@@ -1887,12 +1939,15 @@ def solve(rows, asked, fill, warm_start, survey, choice, out, b, threads):
             continue
         if tries > 0:  # a first miss may be a warm start's
             deviations *= 2
+        elif is_near(rows, near):
+            near[NEAR_MISSES] += 0.25
         tries += 1
 
 
 @jit
 def solve_several(all_rows, batch, which, start, stop, budget, warm_start, survey, fill, out):
     """The problems named, one after the other."""
+    near = np.zeros(NEAR)
     for b in which:
         rows = Instance(
             all_rows.value,
@@ -1913,7 +1968,7 @@ def solve_several(all_rows, batch, which, start, stop, budget, warm_start, surve
             all_rows.kind,
         )
         choice = out.choice[0 if out.choice.shape[0] == 1 else b, start[b] : stop[b]]
-        solve(rows, budget[b], fill, warm_start[b], survey, choice, out, b, None)
+        solve(rows, budget[b], fill, warm_start[b], survey, choice, out, b, None, near)
 
 
 # --- Decisions at a multiplier (cpu/decide.cpp) -----------------------------------------------------------------------------

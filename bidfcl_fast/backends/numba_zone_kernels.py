@@ -58,7 +58,7 @@ def load(rows, first, count, value_factor, cost_factor, value, cost):
 
 
 @kernels.inner
-def steeper(v, c, number, zero, one, at, best):
+def better_step(v, c, number, zero, one, at, best):
     """The steepest step of one lane so far, with one treatment more. On numbers alone: a choice between places in memory would
     be compiled to gathers, five times as slow."""
     rise, run, close, stop, value_to, cost_to = best
@@ -119,8 +119,8 @@ def climb(value, cost, items, low, s, steps):
                     s[VALUE_TO + lane],
                     s[COST_TO + lane],
                 )
-                t = steeper(v[lane], c[lane], number, zero, one, at, t)
-                t = steeper(w[lane], d[lane], number + one, zero, one, at, t) if k > j else t
+                t = better_step(v[lane], c[lane], number, zero, one, at, t)
+                t = better_step(w[lane], d[lane], number + one, zero, one, at, t) if k > j else t
                 (
                     s[RISE + lane],
                     s[RUN + lane],

@@ -208,7 +208,7 @@ def _end_zone(rows, survey, true, chart_, zone, edges, before, fill, problems, o
         inside = kernels.at_most(*at_high, *budget) and not (low > 0 and kernels.at_most(*at_low, *budget))
         done[k] = inside and kernels.finish(
             rows, true, survey, totals, edges, buckets, math.ldexp(low, to_own), math.ldexp(high, to_own), budget, fill,
-            out.choice[k], out, k,
+            out.choice[k], out, k, np.zeros(1),
         )  # fmt: skip
 
 
