@@ -18,6 +18,7 @@ import numpy as np
 import bidfcl_fast as bf
 from bidfcl_fast import metrics
 from bidfcl_fast.data import Table, simulate
+from bidfcl_fast.scale import parquet, spark
 
 value, cost = np.ones((3, 2)), np.ones((3, 2))
 plan: bf.Plan = bf.solve_mckp(value, cost, 3.0)
@@ -29,6 +30,8 @@ worth = metrics.ipw_value(plan.choice, table)
 names: list[str] = bf.methods.names()
 method = bf.methods.create("tsm-sl")
 described: dict[str, str] = bf.backends.describe()
+written: parquet.WrittenPlan = parquet.allocate("in", "out", [1.0, 2.0], mask="open", throw=False)
+numbers: parquet.WrittenPlan = spark.plan_of(spark.allocate(object(), [1.0], keys=["user"], mask="open"))
 pair = bf.adapters.from_effects(value, 1.0)
 price: float = bf.InfeasibleBudget.__doc__ is not None and 1.0 or 0.0
 """
