@@ -201,7 +201,11 @@ class Threads:
             1024,
             lambda begin, end: kernels.walk_users(rows, counting, wanted, users, names, begin, end, choice),
         )
-        return sum(part[0] for part in parts), _joined([part[1] for part in parts], self.count), any(part[2] for part in parts)
+        return (
+            sum(part[0] for part in parts),
+            _joined([part[1] for part in parts], self.count),
+            any(part[2] for part in parts),
+        )
 
     def pass_over(self, rows, counting, wanted, everybody, ends, guess, choice, low, high, budget, spare) -> Any:  # type: ignore[no-untyped-def]
         """A pass whose first chunks narrow the bracket for the others; what it found, and the bracket it ended with.
