@@ -24,11 +24,27 @@ def floor(x: float, shift: int) -> int:
     return math.floor(Fraction(float(x)) * Fraction(2) ** shift)
 
 
+def near(x: Fraction) -> float:
+    """The nearest float; infinity beyond the largest."""
+    try:
+        return x.numerator / x.denominator  # Python divides integers with one rounding
+    except OverflowError:
+        return math.inf if x > 0 else -math.inf
+
+
+def ldexp(x: float, power: int) -> float:
+    """x·2^power; infinity beyond the largest float, where `math.ldexp` raises."""
+    try:
+        return math.ldexp(x, power)
+    except OverflowError:
+        return math.copysign(math.inf, x)
+
+
 def nearest(n: int, shift: int) -> float:
-    return math.ldexp(float(n), -shift)
+    return ldexp(float(n), -shift)
 
 
 def above(n: int, shift: int) -> float:
     """The smallest float that is not below n·2^-shift."""
     x = float(n)
-    return math.ldexp(x if int(x) >= n else math.nextafter(x, math.inf), -shift)
+    return ldexp(x if int(x) >= n else math.nextafter(x, math.inf), -shift)

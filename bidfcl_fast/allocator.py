@@ -13,8 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from . import _check
-from ._fixed import integers
+from . import _check, _fixed
 from ._half import widened
 from .errors import BudgetExhausted
 from .mckp import Plan, solve_mckp
@@ -122,7 +121,7 @@ class Allocator:
                 with np.errstate(over="ignore", invalid="ignore"):  # what overflows is in doubt
                     total = np.cumsum(costs)
                     doubt = 1e-12 * (np.cumsum(np.abs(costs)) + abs(self._spend.rounded()) + abs(self.budget or 0.0))
-                    beyond = np.flatnonzero(~(total + doubt <= _float(self._limit - self._spend.exact())))
+                    beyond = np.flatnonzero(~(total + doubt <= _fixed.near(self._limit - self._spend.exact())))
                 sure = int(beyond[0]) if len(beyond) else sure
             self._spend.add_all(costs[:sure])
             self._value.add_all(values[:sure])
@@ -184,7 +183,7 @@ class Allocator:
         assert self._limit is not None
         fitting = [j for j in open_ if self._spend.fits(c[j], self._limit)]
         if not fitting:
-            left = _float(self._limit - self._spend.exact())
+            left = _fixed.near(self._limit - self._spend.exact())
             raise BudgetExhausted(
                 f"the cheapest open treatment costs {min(c[j] for j in open_)!r}, and {left!r} is left of the budget "
                 f"{self.budget!r}; give the user a free treatment, or raise the budget"
@@ -206,14 +205,6 @@ def _fraction(text: str) -> Fraction:
     if power & (power - 1) or not power:
         raise ValueError(f"no total: {text[:40]!r}")
     return Fraction(int(top), power)
-
-
-def _float(x: Fraction) -> float:
-    """The nearest float; infinity beyond the largest."""
-    try:
-        return x.numerator / x.denominator  # Python divides integers with one rounding
-    except OverflowError:
-        return math.inf if x > 0 else -math.inf
 
 
 def _listed(name: str, x: Any) -> list[float]:
@@ -251,7 +242,7 @@ def _exactly(value: list[float], cost: list[float], multiplier: float) -> int:
             j = int(np.flatnonzero(~np.isfinite(x))[0])
             raise ValueError(f"{name} must be finite, got {x[j]} at {name}[{j}]")
     shifts = [61 - math.frexp(float(np.abs(x).max()))[1] for x in (v, c)]
-    values, costs = (integers(x, s).tolist() for x, s in zip((v, c), shifts, strict=True))
+    values, costs = (_fixed.integers(x, s).tolist() for x, s in zip((v, c), shifts, strict=True))
     price = Fraction(multiplier) * Fraction(2) ** (shifts[0] - shifts[1])
     return min(range(len(values)), key=lambda j: (price * costs[j] - values[j], costs[j], j))
 
@@ -287,4 +278,4 @@ class _Sum:
         return Fraction(self._top, self._bottom)
 
     def rounded(self) -> float:
-        return _float(self.exact())
+        return _fixed.near(self.exact())

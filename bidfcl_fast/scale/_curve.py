@@ -44,6 +44,8 @@ class CurvePart(NamedTuple):
         return CurvePart(*before, self.weight, self.slope[at], self.spend[at], self.variance[at], self.edges[at])
 
 
+# Where numbers overflow, a curve is a poor guess, and a sweep finds out.
+@np.errstate(over="ignore", invalid="ignore")
 def sampled(problems: Problems, found: EdgesBetween, scales: Scales, users: int) -> CurvePart:
     """The curve of problem 0's users, all edges of whom were found; they stand for `users`."""
     n = int(problems.stop[0] - problems.start[0])
@@ -70,6 +72,7 @@ def sample_rows(users: int, of_all: int) -> np.ndarray:
     return evenly(users, max(SAMPLE // max(1, of_all), 1024))
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def bracket(
     parts: Sequence[CurvePart], budget: float, deviations: float, spare: float, moved: float
 ) -> tuple[float, float]:

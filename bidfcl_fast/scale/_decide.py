@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -34,7 +33,7 @@ class Rule:
         if outcome.split is None:
             return cls((low, high), None)
         slope = Fraction(outcome.split.value, outcome.split.cost)
-        at = math.ldexp(float(slope), scales.cost - scales.value)
+        at = _fixed.ldexp(float(slope), scales.cost - scales.value)
         near = max(low, at * (1 - _NARROW)), min(high, at * (1 + _NARROW))
         return cls(near, slope, outcome.split.user, outcome.split_start, outcome.picks)
 

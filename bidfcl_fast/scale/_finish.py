@@ -45,6 +45,8 @@ class Outcome:
     def infeasible(cls, facts: Facts, budget: float, least: int, sweeps: int) -> Outcome:
         shift, unit = facts.scales.cost, facts.units[1]
         least_budget = _fixed.above(least, shift)
+        if math.isinf(least_budget):
+            return cls(Status.OUT_OF_RANGE, budget, stats={"sweeps": sweeps, "active": 0})
         # Infeasible beyond doubt is infeasible all the same; see _precision.
         doubtful = least_budget - budget <= facts.users * unit and unit > TOLERANCE * facts.typical_cost
         if doubtful:
@@ -56,7 +58,7 @@ class Outcome:
         """The exception of an outcome that is no plan."""
         if self.status is Status.INFEASIBLE_BUDGET:
             raise InfeasibleBudget(self.budget, self.least_budget, where)
-        if self.status is Status.TOO_WIDE:
+        if self.status in (Status.TOO_WIDE, Status.OUT_OF_RANGE):
             raise ValueError(self.status.sentence)
 
 
@@ -88,7 +90,7 @@ def finish(
     own = scales.cost - scales.value
 
     def slope(k: int) -> float:
-        return math.ldexp(edges[k].edge.value / edges[k].edge.cost, own)
+        return _fixed.ldexp(edges[k].edge.value / edges[k].edge.cost, own)
 
     if low > 0 and (end < split + window or slope(end - 1) < low * (1 + _INSIDE)):
         return None
@@ -103,7 +105,7 @@ def finish(
         # Costs that were rounded up, and the budget down, each hide at most λ* times a unit.
         if costs_rounded:
             bound += -(-e.value * (facts.users + 1) // e.cost)
-        multiplier = float(Fraction(e.value, e.cost) * Fraction(2) ** own)
+        multiplier = _fixed.near(Fraction(e.value, e.cost) * Fraction(2) ** own)
     picks: list[tuple[int, int, int]] = []
     passed_over: set[int] = set()
     if fill:
@@ -128,6 +130,8 @@ def finish(
         totals=(value, cost),
         stats=stats,
     )
+    if not np.isfinite((multiplier, out.value, out.spend, out.dual_bound, out.gap)).all():
+        return Outcome(Status.OUT_OF_RANGE, budget, stats=stats)  # infinity certifies nothing
     return Outcome(Status.TOO_WIDE, budget, stats=stats) if _too_wide(out, facts) else out
 
 

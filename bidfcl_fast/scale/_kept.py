@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .. import _fixed
 from .._problems import EdgesBetween, Scales
 from .._spec import FILL_WINDOW
 from ._ledger import Key, Ledger, exact_sum, joined
@@ -146,7 +147,7 @@ class Kept:
             self._count = sum(len(e) for e, _ in self._pieces)
 
     def _slope_of(self, tie: tuple[int, int]) -> float:
-        return math.ldexp(tie[0] / tie[1], self._own)
+        return _fixed.ldexp(tie[0] / tie[1], self._own)
 
     def _without_ties(self, edges: np.ndarray, first: int) -> np.ndarray:
         for tie, some in self._ties.items():

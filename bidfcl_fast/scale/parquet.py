@@ -136,6 +136,13 @@ def column_names(amounts: Sequence[float], several: bool) -> list[tuple[str, str
     return [(f"choice{end}", f"value{end}", f"cost{end}") for end in ends]
 
 
+class _NoPlan(Exception):
+    """What was written adds up to no plan."""
+
+    def __init__(self, outcomes: list[Outcome]) -> None:
+        self.outcomes = outcomes
+
+
 class _Job:
     def __init__(
         self,
@@ -163,14 +170,19 @@ class _Job:
         for _ in range(4):
             try:
                 outcomes = self._outcomes(sample, facts)
-                if throw:
-                    for k, o in enumerate(outcomes):
-                        o.raise_for(k if self.several else None)
+                self._raise_for(outcomes, throw)
                 outcomes = self._write(outcomes, facts)
                 return self._plan(outcomes, all(o.status is Status.SOLVED for o in outcomes))
+            except _NoPlan as found:
+                self._raise_for(found.outcomes, throw)
+                return self._plan(found.outcomes, False)
             except Rescale as true:
                 facts = facts._replace(value=true.value, cost=true.cost)
         raise RuntimeError(f"{self.dataset.root}: changes while it is read")
+
+    def _raise_for(self, outcomes: list[Outcome], throw: bool) -> None:
+        for k, outcome in enumerate(outcomes if throw else []):
+            outcome.raise_for(k if self.several else None)
 
     # --- Before the first reading -------------------------------------------------------------------------------------
 
@@ -246,6 +258,8 @@ class _Job:
             if by_price:
                 seen.check()
                 outcomes = [_priced(o, t, facts) for o, t in zip(outcomes, totals, strict=True)]
+                if not all(o.status is Status.SOLVED for o in outcomes):
+                    raise _NoPlan(outcomes)
             elif any(tuple(t) != o.totals for t, o in zip(totals, outcomes, strict=True)):
                 raise RuntimeError(f"{self.dataset.root}: was changed between two readings; nothing was written")
         return outcomes
@@ -283,7 +297,10 @@ def _priced(outcome: Outcome, totals: list[int], facts: Facts) -> Outcome:
     """A plan at a given multiplier: optimal for a budget equal to its spend."""
     scales: Scales = facts.scales
     value, spend = _fixed.nearest(totals[0], scales.value), _fixed.nearest(totals[1], scales.cost)
-    return Outcome(Status.SOLVED, spend, outcome.multiplier, value, spend, _fixed.above(totals[0], scales.value), 0.0)
+    bound = _fixed.above(totals[0], scales.value)
+    if not np.isfinite((value, spend, bound)).all():
+        return Outcome(Status.OUT_OF_RANGE, outcome.budget)
+    return Outcome(Status.SOLVED, spend, outcome.multiplier, value, spend, bound, 0.0)
 
 
 __all__ = ["WrittenPlan", "allocate", "column_names"]

@@ -1,6 +1,6 @@
 """Random small instances, near-ties and extremes more often than life has them, every answer against every other.
 
-`python tests/reliability/differential.py COUNT [SEED]` runs so many; `make nightly` a million.
+`python tests/reliability/differential.py COUNT [SEED [PROCESSES]]` runs so many; `make nightly` a million.
 """
 
 from __future__ import annotations
@@ -10,18 +10,20 @@ import os
 import sys
 import time
 from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
 from fractions import Fraction
 from itertools import pairwise
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-if __name__ == "__main__":
+if __name__ in ("__main__", "__mp_main__"):
     sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import numpy as np
 from oracles import exact, highs
 from oracles.instances import Instance
-from oracles.same import FLOATS, assert_same_plan, bits
+from oracles.same import FLOATS, assert_same_plan, bits, part
 
 import bidfcl_fast as bf
 from bidfcl_fast import _check, backends
@@ -97,6 +99,41 @@ def sharded(x: Instance, budget: float, cuts: list[int], backend: str, fill: boo
     return outcome, np.concatenate([shard.choice(0, outcome) for shard in shards])
 
 
+def beside(x: Instance, other: Instance, several: list[float], together: Any, backend: str, options: Any) -> None:
+    """Three problems in one call: one instance with two budgets, and another instance between them."""
+    masks = {} if x.mask is None else {"mask": np.stack([x.mask, other.mask, x.mask])}
+    value, cost = (np.stack([a, b, a]) for a, b in ((x.value, other.value), (x.cost, other.cost)))
+    plans = bf.solve_mckp(value, cost, [several[0], several[1], several[1]], backend=backend, **{**options, **masks})
+    alone = bf.solve_mckp(other.value, other.cost, several[1], backend=backend, **{**options, "mask": other.mask})
+    for k, expected in enumerate((part(together, 0), alone, part(together, 1))):
+        assert_same_plan(part(plans, k), expected)
+
+
+def without_padding(x: Instance, budget: float, expected: Any, backend: str, options: Any) -> None:
+    """The same users, each with the treatments that are open to it and no others."""
+    open_ = np.ones(x.value.shape, bool) if x.mask is None else x.mask
+    offsets = np.concatenate([[0], open_.sum(axis=1).cumsum()])
+    plan = bf.solve_mckp_ragged(
+        x.value[open_], x.cost[open_], offsets, budget, backend=backend, **{**options, "mask": None}
+    )
+    assert plan.status == expected.status
+    if plan.status == bf.Status.SOLVED:
+        for name in FLOATS:
+            assert bits(getattr(plan, name)) == bits(getattr(expected, name)), f"ragged: {name}"
+        order = np.argsort(~open_, axis=1, kind="stable")  # the open ones first
+        np.testing.assert_array_equal(order[np.arange(len(order)), plan.choice], expected.choice)
+
+
+def frontiers(x: Instance) -> None:
+    expected = bf.budget_frontier(x.value, x.cost, mask=x.mask, backend="reference")
+    for backend in FAST:
+        found = bf.budget_frontier(x.value, x.cost, mask=x.mask, backend=backend)
+        for name in ("budget", "value", "multiplier"):
+            np.testing.assert_array_equal(
+                bits(getattr(found, name)), bits(getattr(expected, name)), f"frontier: {name}"
+            )
+
+
 def check(rng: np.random.Generator, seen: Counter[str]) -> None:
     """One instance: backends, thread counts, parts of the users, the exact LP optimum and, now and then, HiGHS."""
     x, budget = instance(rng)
@@ -104,6 +141,7 @@ def check(rng: np.random.Generator, seen: Counter[str]) -> None:
     expected = bf.solve_mckp(x.value, x.cost, budget, backend="reference", **options)
     seen[expected.status.name] += 1
     several = [budget if rng.integers(2) else budget / 2, budget]
+    backwards = Instance(*(None if a is None else a[::-1] for a in x))
     cuts = sorted(int(k) for k in rng.integers(0, len(x.value) + 1, rng.integers(1, 4)))
     turn = int(rng.integers(2))
     for k, backend in enumerate(FAST):
@@ -111,7 +149,8 @@ def check(rng: np.random.Generator, seen: Counter[str]) -> None:
         assert_same_plan(bf.solve_mckp(x.value, x.cost, budget, backend=backend, **options), expected)
         if k % 2 == turn:  # each backend its half of the instances
             together = bf.solve_mckp(x.value, x.cost, several, backend=backend, **options)
-            np.testing.assert_array_equal(together.choice[1], expected.choice)
+            assert_same_plan(part(together, 1), expected)
+            beside(x, backwards, several, together, backend, options)
             warm = bf.solve_mckp(x.value, x.cost, budget, backend=backend, warm_start=rng.normal() ** 2, **options)
             assert_same_plan(warm, expected)
         else:
@@ -121,10 +160,14 @@ def check(rng: np.random.Generator, seen: Counter[str]) -> None:
                 np.testing.assert_array_equal(choice, expected.choice)
                 for name in FLOATS:
                     assert bits(getattr(outcome, name)) == bits(getattr(expected, name)), f"shards: {name}"
+            without_padding(x, budget, expected, backend, options)
+    if rng.integers(8) == 0:
+        seen["frontier"] += 1
+        frontiers(x)
     if expected.status == bf.Status.SOLVED:
         certified(x, budget, expected, seen)
         largest = max(float(np.abs(a).max()) for a in (x.value, x.cost))
-        if rng.integers(20) == 0 and 1e-3 < largest < 1e4 and abs(budget) > 1e-3:
+        if rng.integers(6) == 0 and 1e-3 < largest < 1e4 and abs(budget) > 1e-3:
             seen["HiGHS"] += 1
             found = highs.lp_value(x.value, x.cost, budget, x.mask)
             assert abs(found - expected.dual_bound) <= 1e-5 * max(1.0, abs(found))
@@ -165,9 +208,34 @@ def run(count: int, seed: int = 0) -> Counter[str]:
     return seen
 
 
+def portion(seed: int, count: int) -> tuple[Counter[str], list[str]]:
+    """As `run`, and goes on after a failure."""
+    seen, failures = Counter[str](), []
+    for k in range(seed, seed + count):
+        try:
+            seen += run(1, k)
+        except AssertionError as error:
+            failures.append(str(error))
+    return seen, failures
+
+
+def main(count: int, first: int, processes: int, size: int = 500) -> int:
+    """How many instances failed; each is named on the way."""
+    began, seen, failed = time.monotonic(), Counter[str](), 0
+    starts = range(0, count, size)
+    with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
+        work = pool.map(portion, [first + a for a in starts], [min(size, count - a) for a in starts])
+        for a, (found, failures) in zip(starts, work, strict=True):
+            seen += found
+            failed += len(failures)
+            print(*failures, sep="\n", end="\n" if failures else "")
+            done = min(a + size, count)
+            if done % (20 * size) == 0 or done == count:
+                rate = done / (time.monotonic() - began)
+                print(f"{done} instances, {rate:.0f} a second, {failed} failed: {dict(seen)}", flush=True)
+    return failed
+
+
 if __name__ == "__main__":
-    began, found = time.monotonic(), Counter[str]()
-    count, first = int(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 0
-    for done in range(0, count, 1000):
-        found += run(min(1000, count - done), first + done)
-        print(f"{min(done + 1000, count)} instances in {time.monotonic() - began:.0f} s: {dict(found)}", flush=True)
+    given = [int(a) for a in sys.argv[1:]]
+    sys.exit(main(*given, *(1, 0, os.cpu_count() or 1)[len(given) :]) > 0)

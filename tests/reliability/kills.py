@@ -1,6 +1,7 @@
 """Kills a command at random moments: its output is whole or absent, and the next run goes on to the same bytes.
 
-`python tests/reliability/kills.py COUNT [SEED]` kills so often, over allocate, train, evaluate and report in turn.
+`python tests/reliability/kills.py COUNT [SEED]` kills so often, over allocate, train, evaluate and report in turn. A moment is
+one of a command's own processor time, so that it means the same on a machine that is busy.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import hashlib
 import json
 import os
 import random
+import resource
 import signal
 import subprocess
 import sys
@@ -16,7 +18,8 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -111,18 +114,40 @@ def group(command: list[str]) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def whole(command: list[str]) -> float:
-    """Run it to its end; seconds it took."""
-    began = time.monotonic()
+    """Run it to its end; seconds of processor time it took."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     with group(command) as process:
         _, said = process.communicate(timeout=900)
         assert process.returncode == 0, said.decode()
-    return time.monotonic() - began
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
+
+
+def used(leader: int) -> float:
+    """Seconds of processor time that the group of this leader has had so far."""
+    ticks = 0
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it ended meanwhile
+            fields = stat.read_text().rpartition(")")[2].split()
+            if int(fields[2]) == leader:
+                ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def reach(process: subprocess.Popen[bytes], moment: float) -> bool:
+    """Wait until it has used so many seconds of processor time; whether it has ended before."""
+    while process.poll() is None and (left := moment - used(process.pid)) > 0:
+        time.sleep(max(0.002, left / 4))
+    return process.poll() is not None
 
 
 def run(
-    count: int, seed: int = 0, names: tuple[str, ...] = ("allocate", "train", "evaluate", "report")
+    count: int,
+    seed: int = 0,
+    names: tuple[str, ...] = ("allocate", "train", "evaluate", "report"),
+    say: Callable[[str], None] = lambda _: None,
 ) -> Counter[str]:
-    """Kill `count` times; what happened, counted."""
+    """Kill `count` times; what happened, counted, and said of each command when it is through."""
     rng, seen = random.Random(seed), Counter[str]()
     with tempfile.TemporaryDirectory() as root:
         source = Path(root) / "source"
@@ -146,8 +171,7 @@ def run(
                     subprocess.run(["cp", "-r", str(good / "results"), str(out / "results")], check=True)
                 command, pattern = make(out)
                 with group(command) as process:
-                    time.sleep(rng.uniform(0.0, 1.1 * took))
-                    ended = process.poll() is not None
+                    ended = reach(process, rng.uniform(0.0, 1.1 * took))
                 kills -= 1
                 seen[f"{name}: {'ended before' if ended else 'killed'}"] += 1
                 there = digests(out, pattern)
@@ -161,8 +185,9 @@ def run(
                     assert not left, f"{name} leaves {left}"
                     subprocess.run(["rm", "-r", str(out)], check=True)
                     seen[f"{name}: went on to the same bytes"] += 1
+            say(str({what: n for what, n in seen.items() if what.startswith(f"{name}:")}))
     return seen
 
 
 if __name__ == "__main__":
-    print(dict(run(int(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 0)))
+    run(int(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 0, say=partial(print, flush=True))

@@ -8,10 +8,12 @@ import warnings
 
 import numpy as np
 import pytest
-from oracles.instances import diminishing
-from oracles.same import assert_same_plan
+from oracles.instances import Instance, diminishing
+from oracles.same import assert_same_plan, bits
 
 import bidfcl_fast as bf
+
+from . import differential
 
 LARGE, SMALL = 1.7e308, 1e-320  # the latter is subnormal
 RNG = np.random.default_rng(0)
@@ -53,11 +55,47 @@ def test_backends_agree_there(name, fast):
 def test_a_proof_there_ends(name, backend):
     """It may be given up, but not lie and not go on for ever."""
     value, cost, budget = CASES[name]
-    plan = bf.solve_mckp(value, cost, budget, integrality="proven", time_limit=20, backend=backend, throw=False)
+    plan = bf.solve_mckp(value, cost, budget, integrality="proven", time_limit=300, backend=backend, throw=False)
     assert plan.status != bf.Status.TIME_LIMIT
     if plan.status >= 0:
         assert plan.spend <= budget and math.isfinite(plan.dual_bound)
         assert plan.status == bf.Status.NOT_PROVEN or plan.gap == 0
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+@pytest.mark.parametrize("users", [50, 10_000])
+@pytest.mark.parametrize("name", CASES)
+def test_parts_of_the_users_agree_there(name, users, threaded):
+    """The drivers of `scale`, by the same cases."""
+    value, cost, budget = CASES[name]
+    x = Instance(*(np.tile(a, (users // 50, 1)) for a in (value, cost)), None)
+    budget = min(budget * (users // 50), LARGE)
+    expected = bf.solve_mckp(x.value, x.cost, budget, backend=threaded, throw=False)
+    outcome, choice = differential.sharded(x, budget, [users // 3, users // 2], threaded, True)
+    assert outcome.status == expected.status
+    np.testing.assert_array_equal(choice, expected.choice)
+    for number in FLOATS:
+        assert bits(getattr(outcome, number)) == bits(getattr(expected, number)), number
+    if outcome.status != bf.Status.SOLVED:
+        with pytest.raises(ValueError, match=r"power of two|so large beside the rest"):
+            outcome.raise_for()
+
+
+def test_a_file_of_them_is_refused_and_nothing_written(tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    table = pytest.importorskip("pyarrow").table
+    scale = pytest.importorskip("bidfcl_fast.scale.parquet")
+    for name in ("totals overflow", "the multiplier overflows"):
+        value, cost, budget = CASES[name]
+        columns = {f"value_{j}": value[:, j] for j in range(4)} | {f"cost_{j}": cost[:, j] for j in range(4)}
+        parquet.write_table(table({"id": np.arange(50), **columns}), tmp_path / "in.parquet")
+        asked = ({"budget": budget}, {"multiplier": 0.0}) if name == "totals overflow" else ({"budget": budget},)
+        for ask in asked:
+            with pytest.raises(ValueError, match="power of two"):
+                scale.allocate(tmp_path / "in.parquet", tmp_path / "out.parquet", **ask)
+            plan = scale.allocate(tmp_path / "in.parquet", tmp_path / "out.parquet", throw=False, **ask)
+            assert plan.status == bf.Status.OUT_OF_RANGE
+            assert [p.name for p in tmp_path.iterdir()] == ["in.parquet"]
 
 
 def test_a_frontier_of_infinities_is_refused(backend):
