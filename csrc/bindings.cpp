@@ -195,6 +195,7 @@ PYBIND11_MODULE(_C, m) {
   });
 
   m.def("arch_name", &bidfcl::arch_name);
+  m.def("set_users_at_a_time", &bidfcl::set_users_at_a_time);
   m.def("compiler_name", &bidfcl::compiler_name);
 
   m.def("decision_loss", [](int order, int storage, int threads, const py::tuple& arrays, const py::tuple& sizes,

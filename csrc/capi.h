@@ -232,6 +232,9 @@ void cg_turn(const CgState& state, const void* preconditioned, const void* befor
 const char* arch_name();
 const char* compiler_name();
 
+// For tests: how many users a thread takes at a time; 8,192 where nobody has set it. No solve may be running.
+void set_users_at_a_time(std::int64_t users);
+
 // --- Decision losses
 // ---------------------------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 import os
 import signal
@@ -50,6 +51,47 @@ def test_any_number_of_threads_for_many_budgets(large, fast, monkeypatch, count)
     expected = bf.solve_mckp(x.value, x.cost, b, backend=fast)
     monkeypatch.setenv("BIDFCL_NUM_THREADS", count)
     assert_same_plan(bf.solve_mckp(x.value, x.cost, b, backend=fast), expected)
+
+
+@pytest.fixture
+def users_at_a_time(fast, monkeypatch):
+    """Sets how many users a thread takes at a time."""
+    if fast == "cpp":
+        module = importlib.import_module("bidfcl_fast._C")
+        yield module.set_users_at_a_time
+        module.set_users_at_a_time(8192)
+    elif fast == "numba":
+        kinds = [importlib.import_module(f"bidfcl_fast.backends.{name}") for name in ("numba_narrow", "numba_zones")]
+
+        def set_users(users):
+            for kind in kinds:
+                monkeypatch.setattr(kind, "CHUNK", users)
+
+        yield set_users
+    else:
+        pytest.skip("a GPU's blocks have one size")
+
+
+@pytest.mark.parametrize("users", [1000, 1024, 3001, 20_000, 65_536])
+@pytest.mark.parametrize("kind", ["ordinary", "alike"])
+def test_any_number_of_users_at_a_time(large, fast, users_at_a_time, kind, users):
+    x, _ = large
+    value, cost = (x.value, x.cost) if kind == "ordinary" else (a[np.arange(USERS) % 3] for a in (x.value, x.cost))
+    b = cost.min(axis=1).sum(dtype=float) + np.linspace(0.02, 0.9, 12) * np.ptp(cost, axis=1).sum(dtype=float)
+
+    def answers():
+        plan = bf.solve_mckp(value, cost, b[6], backend=fast)
+        bought = bf.solve_mckp(value, cost, multiplier=plan.multiplier, backend=fast)
+        top = bf.budget_frontier(value, cost, backend=fast)
+        return plan, bf.solve_mckp(value, cost, b, backend=fast), bought, top
+
+    expected = answers()
+    users_at_a_time(users)
+    found = answers()
+    for one, other in zip(found[:3], expected[:3], strict=True):
+        assert_same_plan(one, other)
+    for name in ("budget", "value", "multiplier"):
+        np.testing.assert_array_equal(getattr(found[3], name), getattr(expected[3], name))
 
 
 @pytest.mark.parametrize("count", ["1", "2", "7"])

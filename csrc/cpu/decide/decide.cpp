@@ -21,8 +21,6 @@ namespace bidfcl {
 
 namespace {
 
-constexpr std::int64_t kChunk = 8192;  // users a thread takes at a time
-
 // A margin of doubt in the row's type: what fixed point rounds away, and `margin`.
 template <class T>
 DecideJob<T> job_at(const InstanceView<T>& instance, double multiplier, double margin, const FixedPoint& value_scale,
@@ -106,9 +104,10 @@ class Decider {
   // the units change. False if not.
   bool pass(bool scanning) {
     const DecideKernels<T>& kernels = decide_kernels<T>();
-    const std::size_t chunks = static_cast<std::size_t>((instance_.users + kChunk - 1) / kChunk);
+    const std::int64_t chunk = users_at_a_time();
+    const auto chunks = static_cast<std::size_t>((instance_.users + chunk - 1) / chunk);
     std::vector<Part> parts(chunks);
-    for_chunks(instance_.users, kChunk, threads_, [&](std::int64_t c, std::int64_t begin, std::int64_t end) {
+    for_chunks(instance_.users, chunk, threads_, [&](std::int64_t c, std::int64_t begin, std::int64_t end) {
       Part& part = parts[static_cast<std::size_t>(c)];
       part.totals.resize(count_);
       if (!scanning) part.seen.largest = largest_;
@@ -263,14 +262,16 @@ ContestedCount contested_users(const Problems& p, const std::int32_t* plan, doub
   // Units of 2^-61 of the largest: any scale with these units serves the sweep, whose sums are not wanted.
   const FixedPoint value_scale = FixedPoint::for_largest(std::ldexp(value_unit, kFixedPointBits - 1));
   const FixedPoint cost_scale = FixedPoint::for_largest(std::ldexp(cost_unit, kFixedPointBits - 1));
-  const std::size_t chunks = static_cast<std::size_t>((instance.users + kChunk - 1) / kChunk);
+  const std::int64_t chunk = users_at_a_time();
+  const auto chunks = static_cast<std::size_t>((instance.users + chunk - 1) / chunk);
   struct Part {
     std::vector<std::int32_t> users, others, best;
     Totals settled;
   };
   std::vector<Part> parts(chunks);
-  for_chunks(instance.users, kChunk, threads, [&](std::int64_t c, std::int64_t begin, std::int64_t end) {
-    std::int32_t choice[kChunk], open[kChunk];
+  for_chunks(instance.users, chunk, threads, [&](std::int64_t c, std::int64_t begin, std::int64_t end) {
+    const std::unique_ptr<std::int32_t[]> room(new std::int32_t[2 * static_cast<std::size_t>(end - begin)]);
+    std::int32_t *choice = room.get(), *open = choice + (end - begin);
     Part& part = parts[static_cast<std::size_t>(c)];
     const DecideJob<T> job = job_at(part_of(instance, begin, end), multiplier, margin, value_scale, cost_scale, choice);
     const std::int64_t count = decide_kernels<T>().decide(job, 0, end - begin, part.settled, open);

@@ -108,4 +108,11 @@ void run_parallel(std::int64_t count, int threads, void (*body)(void*, std::int6
   Pool::get().run(job);
 }
 
+namespace {
+std::atomic<std::int64_t> users_taken{8192};
+}
+
+std::int64_t users_at_a_time() { return users_taken.load(std::memory_order_relaxed); }
+void set_users_at_a_time(std::int64_t users) { users_taken = users; }
+
 }  // namespace bidfcl

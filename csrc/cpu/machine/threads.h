@@ -10,4 +10,8 @@ namespace bidfcl {
 // exception stops the rest and is thrown here.
 void run_parallel(std::int64_t count, int threads, void (*body)(void* context, std::int64_t k), void* context);
 
+// How many users a thread takes at a time. No bit of any answer depends on it, which tests see by setting it.
+std::int64_t users_at_a_time();
+void set_users_at_a_time(std::int64_t users);
+
 }  // namespace bidfcl

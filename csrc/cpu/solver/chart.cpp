@@ -10,7 +10,6 @@
 namespace bidfcl {
 namespace {
 
-constexpr std::int64_t kChunk = 8192;
 constexpr std::int64_t kSampled = 256;  // users side by side
 constexpr std::int64_t kPlaces = 32;    // so many times
 constexpr int kCells = 16384;
@@ -45,8 +44,9 @@ Chart::Chart(const InstanceView<float>& instance, const Largest& largest, const 
   job_.find_odd = false;
   totals_ = {};
   std::vector<std::int64_t> chunks;
-  for (std::int64_t begin = 0; begin < instance.users; begin += kChunk) chunks.push_back(begin);
-  read(chunks, kChunk, threads);
+  const std::int64_t chunk = users_at_a_time();
+  for (std::int64_t begin = 0; begin < instance.users; begin += chunk) chunks.push_back(begin);
+  read(chunks, chunk, threads);
 }
 
 void Chart::read(const std::vector<std::int64_t>& begins, std::int64_t users, int threads) {

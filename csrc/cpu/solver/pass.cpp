@@ -16,8 +16,6 @@
 namespace bidfcl {
 namespace {
 
-constexpr std::int64_t kChunk = 8192;  // users a thread takes at a time
-
 // Takes in one run of walked users: their choices at the high end, and their edges. `moved`: what slopes are multiplied
 // with to be in the units of `map`.
 void take(const WalkRun& run, std::int64_t edges, const Open* users, std::int64_t count, double moved,
@@ -59,7 +57,10 @@ Bracket walked(const PassJob<T>& job, const Bracket& bracket) {
 
 }  // namespace
 
-std::int64_t parts_of(std::int64_t users) { return (users + kChunk - 1) / kChunk; }
+std::int64_t parts_of(std::int64_t users) {
+  const std::int64_t chunk = users_at_a_time();
+  return (users + chunk - 1) / chunk;
+}
 
 template <class T>
 bool can_sweep(const Bracket& bracket) {
@@ -207,7 +208,8 @@ struct Reading {
   void narrow_after(const std::vector<std::int64_t>& chunks) {
     if (job.everybody || std::isnan(job.budget)) return;
     collect(memory, out);
-    const double share = static_cast<double>(chunks.size() * kChunk) / static_cast<double>(job.instance.users);
+    const double share = static_cast<double>(chunks.size()) * static_cast<double>(users_at_a_time()) /
+                         static_cast<double>(job.instance.users);
     std::vector<double> high, low;
     for (const std::int64_t k : chunks) {
       high.push_back(spends[static_cast<std::size_t>(k)].high);
@@ -233,11 +235,13 @@ struct Reading {
 
   // Rounded slopes may put a user's later edge above an earlier one: not across the new ends.
   bool can_cut(const Part& whole, const BucketRange& range) const {
-    std::vector<char> before(kChunk, 2);  // of a user's edge before: 2 above the range, 1 in it, 0 below
+    const std::int64_t chunk = users_at_a_time();
+    std::vector<char> before(static_cast<std::size_t>(chunk),
+                             2);  // of a user's edge before: 2 above the range, 1 in it, 0 below
     for (const Listed& e : whole.listed) {
       const int bucket = out.map(e.slope);
       const char place = bucket >= range.high ? 2 : bucket >= range.low ? 1 : 0;
-      char& last = before[static_cast<std::size_t>(e.user % kChunk)];
+      char& last = before[static_cast<std::size_t>(e.user % chunk)];
       if (place > last) return false;
       last = place;
     }
@@ -281,6 +285,7 @@ constexpr std::int64_t kTransposed = 256;
 template <class T>
 std::vector<PassResult> run_passes(const std::vector<PassJob<T>>& jobs, const std::vector<PassMemory*>& memories) {
   const InstanceView<T>& in = jobs[0].instance;
+  const std::int64_t chunk = users_at_a_time();
   const auto chunks = static_cast<std::size_t>(parts_of(in.users));
   std::deque<Reading<T>> readings;
   for (std::size_t b = 0; b < jobs.size(); ++b) readings.emplace_back(jobs[b], *memories[b], chunks);
@@ -291,7 +296,7 @@ std::vector<PassResult> run_passes(const std::vector<PassJob<T>>& jobs, const st
   std::vector<Largest> largest(scan ? chunks : 0);
   std::atomic<bool> usable{true};
   const auto read = [&](std::int64_t k) {
-    const std::int64_t begin = k * kChunk, end = std::min(in.users, begin + kChunk);
+    const std::int64_t begin = k * chunk, end = std::min(in.users, begin + chunk);
     std::deque<Lender<PassWorker>::Loan> workers;
     for (Reading<T>& each : readings) {
       PassWorker& worker = *workers.emplace_back(each.memory.workers);
@@ -345,7 +350,7 @@ std::vector<PassResult> run_passes(const std::vector<PassJob<T>>& jobs, const st
     collect(each.memory, each.out);
     each.out.usable = usable;
     each.out.hopeless = hopeless;
-    each.out.rows = hopeless ? static_cast<std::int64_t>(first.size()) * kChunk : in.users;
+    each.out.rows = hopeless ? static_cast<std::int64_t>(first.size()) * chunk : in.users;
     each.out.closed_user = each.closed_user;
     for (const Largest& some : largest) each.out.largest.join(some);
     out.push_back(std::move(each.out));

@@ -8,16 +8,11 @@
 #include "../machine/for_rows.h"
 
 namespace bidfcl {
-namespace {
-
-constexpr std::int64_t kChunk = 8192;  // users a thread scans at a time
-
-}  // namespace
-
 template <class T>
 Largest largest_of(const InstanceView<T>& instance, int threads, std::vector<Largest>* wanted) {
-  std::vector<Largest> parts(static_cast<std::size_t>((instance.users + kChunk - 1) / kChunk));
-  for_chunks(instance.users, kChunk, threads, [&](std::int64_t k, std::int64_t begin, std::int64_t end) {
+  const std::int64_t chunk = users_at_a_time();
+  std::vector<Largest> parts(static_cast<std::size_t>((instance.users + chunk - 1) / chunk));
+  for_chunks(instance.users, chunk, threads, [&](std::int64_t k, std::int64_t begin, std::int64_t end) {
     parts[static_cast<std::size_t>(k)] = solver_kernels<T>().scan(instance, begin, end);
   });
   Largest out;
@@ -30,12 +25,13 @@ template <class T>
 std::vector<std::int64_t> dearest_users(const InstanceView<T>& instance, const std::vector<Largest>& parts,
                                         double limit) {
   constexpr std::size_t kMostChunks = 16, kMostUsers = 1024;
+  const std::int64_t chunk = users_at_a_time();
   std::vector<std::int64_t> chunks, users;
   for (std::size_t k = 0; k < parts.size(); ++k)
     if (parts[k].cost > limit) chunks.push_back(static_cast<std::int64_t>(k));
   if (chunks.size() > kMostChunks) return {};
   for (const std::int64_t k : chunks)
-    for (std::int64_t i = k * kChunk; i < std::min(instance.users, (k + 1) * kChunk); ++i)
+    for (std::int64_t i = k * chunk; i < std::min(instance.users, (k + 1) * chunk); ++i)
       if (solver_kernels<T>().scan(instance, i, i + 1).cost > limit) users.push_back(i);
   if (users.size() > kMostUsers) users.clear();
   return users;
@@ -50,7 +46,7 @@ template <class T>
 bool costs_rounded(const InstanceView<T>& instance, const Largest& largest, const FixedPoint& scale, int threads) {
   if (!largest.finite || is_whole<T>(largest.least_cost, scale)) return false;
   std::atomic<bool> broken{false};
-  for_chunks(instance.users, kChunk, threads, [&](std::int64_t, std::int64_t begin, std::int64_t end) {
+  for_chunks(instance.users, users_at_a_time(), threads, [&](std::int64_t, std::int64_t begin, std::int64_t end) {
     if (!broken && !solver_kernels<T>().whole_units(instance, scale, begin, end)) broken = true;
   });
   return broken;

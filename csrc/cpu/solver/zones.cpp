@@ -18,7 +18,6 @@ constexpr std::int64_t kFewestUsers = 32768;
 constexpr std::int64_t kMany = 16;          // one in so many users may be odd, or have an edge in a zone
 constexpr int kBuckets = 128;               // of a zone
 constexpr std::size_t kCached = 24u << 20;  // bytes of choices; more go past the cache
-constexpr std::int64_t kZoneChunk = 8192;   // users a thread takes at a time, as parts_of() has them
 
 // What one thread has found.
 struct Worker {
@@ -115,7 +114,7 @@ class Stairs {
   void read() {
     Lender<Worker> workers;
     const WalkJob<float> walk = walk_job(instance_, scales_.value, scales_.cost, Bracket{0, INFINITY});
-    for_chunks(instance_.users, kZoneChunk, threads_, [&](std::int64_t k, std::int64_t begin, std::int64_t end) {
+    for_chunks(instance_.users, users_at_a_time(), threads_, [&](std::int64_t k, std::int64_t begin, std::int64_t end) {
       const Lender<Worker>::Loan worker(workers);
       worker->prepare(zones_.size(), instance_.items);
       for (std::int64_t at = begin; at < end; at += kClimbed) climb(*worker, at, std::min(end, at + kClimbed));
