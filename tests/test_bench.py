@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 import xml.etree.ElementTree as ET
@@ -53,6 +54,9 @@ def test_page_and_terminal_say_the_same(record):
         assert outside not in page
     sections = benchmarks.sections(record)
     assert page.count("<svg") == len(sections) >= 1
+    words = " ".join(text.split())
+    for said in {s.about for s in sections}.union(benchmarks.glance(record)):
+        assert said in words and said in html.unescape(page)
     for section in sections:
         assert section.title in page and section.title in text
         for row in section.cells:
@@ -153,3 +157,29 @@ def test_the_command(record, tmp_path, capsys, monkeypatch):
     assert capsys.readouterr().out == ""
     assert cli.main(["bench", "--output", str(folder / "bench.json")]) == 1
     assert "exists and is not a folder" in capsys.readouterr().err
+
+
+def test_the_glance_is_of_the_largest_and_of_the_fastest_peer():
+    def entry(contender, users, seconds, **more):
+        size = {"users": users, "treatments": 10, "dtype": "float32", "bytes": 80 * users, "floor_s": 1e-3, "gap": 0.0}
+        return {"contender": contender, "median_s": seconds, **size, **more}
+
+    made = {
+        "solver": [
+            entry("bidfcl_fast, cpp", 1000, 9.0),
+            entry("bidfcl_fast, cpp", 2000, 2e-3),
+            entry("slow", 2000, 9.0),
+            entry("less slow", 2000, 5e-1),
+        ],
+        "losses": [
+            {"users": 7, "treatments": 3, "median_s": {"floor": 1e-3, "eager torch": 1e-3, "ppl_loss, cpp": 2e-3}}
+        ],
+    }
+    assert benchmarks.glance(made) == [
+        "One budget for 2,000 users × 10 treatments: 2.00 ms, as long as 2.0 reads of the data; 250 times as fast as the fastest peer (less slow).",
+        "A decision loss and its gradient, 7 × 3: 2.00 ms, as long as 2.0 copies of its inputs; 2.0 times as slow as eager torch.",
+    ]
+    assert benchmarks.glance({}) == []
+    assert [benchmarks.milliseconds(s) for s in (1.2345, 0.12345, 0.012345, 0.0012345, 0.00012345, 0.0000012345)] == [
+        "1,234 ms", "123 ms", "12.3 ms", "1.23 ms", "0.123 ms", "0.001 ms",
+    ]  # fmt: skip
