@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import time
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,14 +14,15 @@ from torch import Tensor, nn
 from ..data.table import Table
 from ..methods import _fit
 from ..methods._fit import Schedule
-from ..methods._job import Job, TrainingWarning, check_arms, pooled
-from ..methods._learner import NetLearner, Nets
+from ..methods._job import Job, check_arms, pooled
+from ..methods._learner import NetLearner
 from ..methods._losses import Cells, Observed, columns
+from ..methods._nets import Nets
 from ..methods._network import engine, mlp, outcome_means, start_at
 from ..methods._ranks import Shares, as_first
 from ..methods._trial import TrialLoss
 from ..methods._units import Units
-from ..methods.finish import Finish, overspend, tune
+from ..methods.finish import Finish, tune
 from ..methods.two_stage import HIDDEN
 from .bridge import Bridge
 from .correction import Correction
@@ -30,6 +30,7 @@ from .grounding import Rows, ground, model_of_log, noise_of_log
 from .labels import Batch, mixed
 from .noise import Noise
 from .presets import Settings, settings
+from .signs import warn_of_training
 from .student import UpperSteps
 from .teachers import teach
 
@@ -240,7 +241,7 @@ class BiDFCL(NetLearner):
             clock.lap("finish")
         as_first(job.ranks, self.nets_)
         self.seconds_ = clock.laps
-        self._warn(job, rct)
+        warn_of_training(self, job, rct)
 
     @property
     def summary_(self) -> dict[str, float]:
@@ -386,40 +387,10 @@ class BiDFCL(NetLearner):
         job.need_budgets("the finish")
         tune(self.fitted_, rct, chosen, job, "finish")
 
-    def _warn(self, job: Job, rct: Table) -> None:
-        s = self.settings_
-        if s.learn and {"gate", "factual_gate"} & set(s.learn):
-            sample = units_sample(self.units_, rct, self.device)
-            said = self.bridge_(sample)
-            for name, gate in (("gate", said.gate), ("factual_gate", said.factual)):
-                if isinstance(gate, Tensor) and name in s.learn:
-                    closed = float(((gate < 0.02) | (gate > 0.98)).float().mean())
-                    if closed > 0.95:
-                        text = f"the {name} is all 0 or 1 ({closed:.0%} of the cells): it has stopped learning; lower bridge_lr"
-                        warnings.warn(text, TrainingWarning, stacklevel=4)
-        if self.upper_ and s.multiplier_grad == "implicit" and s.price_bounds is not None:
-            held = float(np.mean([row["price_held"] for row in self.upper_]))
-            if held > 0.1:
-                text = f"the price of money was outside its bounds {s.price_bounds} in {held:.0%} of the upper steps"
-                warnings.warn(text, TrainingWarning, stacklevel=4)
-        if job.budgets is not None and (job.budgets > 0).all():
-            over = overspend(self.fitted_, job.val if job.val is not None else rct, job.budgets)
-            if float(over.max()) > 0.1:
-                text = f"plans sized by predicted cost spend {over.max():.0%} more than the budget on the trial"
-                warnings.warn(text, TrainingWarning, stacklevel=4)
-
 
 def _draw(*place: int) -> int:
     """A seed for torch, of a place in the run."""
     return int(np.random.default_rng(place).integers(2**31))
-
-
-def units_sample(units: Units, table: Table, device: Any, most: int = 4096) -> Batch:
-    """Some of a table's rows, as a bridge takes them."""
-    part = table[: min(most, len(table))]
-    x, y = units.inputs(part.x, device), units.outcomes(part, device)
-    at = columns(torch.from_numpy(part.treatment), part.treatments).to(device)
-    return Batch(x, at, y, torch.zeros(len(x), 2 * part.treatments, device=device), torch.zeros(len(x), device=device))
 
 
 def _rows(table: Table, x: Tensor, y: Tensor, teacher: Tensor, trial: int, weight: Tensor | None) -> Batch:

@@ -39,12 +39,12 @@ def run(data: dict[str, Any], seed: int) -> dict[str, Any]:
 
 def _hypergradient(method: Any, log: Table, trial: Table, budget: list[float], form: str) -> Any:
     """[Q] of a fitted method's bridge, on rows of the log, for what one trial says; Gauss–Newton, temperature 0.1."""
+    from ..bilevel.signs import sample
     from ..bilevel.step import BilevelStep
-    from ..bilevel.trainer import units_sample
     from ..methods._trial import TrialLoss
 
     units = method.units_
-    batch = units_sample(units, log, "cpu", len(log))
+    batch = sample(units, log, "cpu", len(log))
     batch = batch._replace(teacher=method.teacher_(log, batch.x).detach())
     upper = TrialLoss("ppl", trial, units, np.asarray(budget), temperature=0.1, multiplier_grad=form)
     return BilevelStep(method.nets_[0], method.bridge_, upper).upper(batch).gradient

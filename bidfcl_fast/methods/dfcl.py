@@ -7,7 +7,8 @@ from typing import Any
 
 from ._fit import Schedule
 from ._job import Job, check_arms, pooled
-from ._learner import NetLearner, Nets
+from ._learner import NetLearner
+from ._nets import Nets
 from ._units import Units
 from .finish import Finish, tune
 from .two_stage import HIDDEN, fit_networks

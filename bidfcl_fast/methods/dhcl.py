@@ -14,7 +14,8 @@ from .. import losses
 from . import _fit
 from ._fit import Schedule
 from ._job import Job, check_arms
-from ._learner import Learner, Nets
+from ._learner import Learner
+from ._nets import Nets
 from ._network import engine, mlp, start_at
 from ._units import Units, outputs
 from .base import part

@@ -15,8 +15,9 @@ from ..data.table import Table
 from ._fit import Schedule
 from ._fit import fit as _train
 from ._job import Job, TrainingWarning
-from ._learner import Learner, NetLearner, Nets
+from ._learner import Learner, NetLearner
 from ._losses import Cells
+from ._nets import Nets
 from ._network import Average, engine, mlp
 from ._trial import DUAL, TrialLoss
 from ._units import Units, outputs

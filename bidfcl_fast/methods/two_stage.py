@@ -14,8 +14,9 @@ from ..data.table import Table
 from . import _fit
 from ._fit import History, Schedule
 from ._job import Job, check_arms, pooled
-from ._learner import NetLearner, Nets
+from ._learner import NetLearner
 from ._link import Link, LinkedLoss, link_of
+from ._nets import Nets
 from ._network import engine, mlp, outcome_means, start_at
 from ._ranks import Shares, as_first
 from ._units import Units, outputs

@@ -213,6 +213,7 @@ MAY = {
     ("evaluate/runner.py", "subprocess"),
     ("_wire.py", "pickle"),  # between ranks of one program, which trust each other (SECURITY.md)
     ("scale/spark.py", "pickle"),  # between a driver and its workers, likewise
+    ("scale/_spark_tasks.py", "pickle"),
 }
 NO_ATTRIBUTES = {("torch", "load"), ("torch", "save"), ("os", "system"), ("os", "popen"), ("yaml", "load")}
 
