@@ -143,7 +143,7 @@ def test_goes_on_after_a_kill_and_reports(tmp_path, capsys):
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     first = subprocess.Popen([sys.executable, "-c", code], env=environment, start_new_session=True)
     until = time.monotonic() + 120
-    while not list(results.glob("*.json")) and time.monotonic() < until:
+    while not list(results.glob("[!.]*.json")) and time.monotonic() < until:
         time.sleep(0.02)
     os.killpg(first.pid, signal.SIGKILL)
     first.wait()
