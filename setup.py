@@ -76,7 +76,8 @@ def cmake(build, prefix):
     run(tool("cmake"), "--build", str(build))
     # A process that has the old one loaded keeps it; written over, it would crash.
     (prefix / "bidfcl_fast" / f"_C{sysconfig.get_config_var('EXT_SUFFIX')}").unlink(missing_ok=True)
-    run(tool("cmake"), "--install", str(build), "--prefix", str(prefix), "--strip")
+    bare = [] if "BIDFCL_SANITIZE" in os.environ.get("CMAKE_ARGS", "") else ["--strip"]  # a finding needs its names
+    run(tool("cmake"), "--install", str(build), "--prefix", str(prefix), *bare)
 
 
 def nvcc():
@@ -175,6 +176,7 @@ class Wheel(bdist_wheel):
     def run(self):
         shutil.rmtree(self.get_finalized_command("build").build_lib, ignore_errors=True)
         self.run_command("build")
+        self.skip_build = True  # what follows has forgotten that the extension is built, and would compile it once more
         self.root_is_pure = not self.distribution.has_ext_modules()
         super().run()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+from pathlib import Path
 
 import emulated
 import numpy as np
@@ -32,6 +33,32 @@ def seeded():
     np.random.seed(0)  # noqa: NPY002 - what older code draws from
     if torch is not None:
         torch.manual_seed(0)
+
+
+def pytest_addoption(parser) -> None:
+    parser.addoption("--only-backend", metavar="NAME", help="leave out the tests of every other backend")
+
+
+def pytest_report_header() -> str:
+    return f"bidfcl_fast: {Path(bf.__file__).parent}"  # a sanitizer's build, or not
+
+
+def pytest_collection_modifyitems(config, items) -> None:
+    """What the sanitizers' builds run: other backends have none of their code, and whatever names no backend stays."""
+    only = config.getoption("--only-backend")
+    if only is None:
+        return
+    if only not in (*BACKENDS, EMULATED):
+        raise pytest.UsageError(f"--only-backend: {only} cannot run here")
+    others = {*bf.backends.ORDER, EMULATED} - {only}
+    left_out = [item for item in items if others & _strings(item)]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in set(left_out)]
+
+
+def _strings(item) -> set[str]:
+    parameters = item.callspec.params if hasattr(item, "callspec") else {}
+    return {each for each in parameters.values() if isinstance(each, str)}
 
 
 def pytest_generate_tests(metafunc) -> None:

@@ -60,6 +60,7 @@ def native(sdist, tmp_path_factory) -> Path:
     done = wheel(sdist, folder, BIDFCL_REQUIRE_NATIVE="1")
     assert done.returncode == 0, done.stdout[-3000:]
     (found,) = folder.glob("*.whl")
+    (folder / "log").write_text(done.stdout)
     return found
 
 
@@ -113,6 +114,11 @@ def test_sdist_holds_all_it_needs(sdist):
         assert files <= names, sorted(files - names)
     assert names >= {"CMakeLists.txt", "Makefile", "constraints.txt", "LICENSE", "setup.py"}
     assert not [n for n in names if n.endswith((".so", "_build_info.json"))]
+
+
+def test_wheel_is_compiled_once(native):
+    log = (native.parent / "log").read_text()
+    assert len(re.findall(r"cmake --build ", log)) == 1
 
 
 def test_wheel_is_tagged_for_this_interpreter(native):

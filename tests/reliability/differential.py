@@ -219,20 +219,23 @@ def portion(seed: int, count: int) -> tuple[Counter[str], list[str]]:
     return seen, failures
 
 
-def main(count: int, first: int, processes: int, size: int = 500) -> int:
+def main(count: int, first: int, processes: int, size: int = 200) -> int:
     """How many instances failed; each is named on the way."""
-    began, seen, failed = time.monotonic(), Counter[str](), 0
+    began = said = time.monotonic()
+    seen, failed = Counter[str](), 0
     starts = range(0, count, size)
     with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
         work = pool.map(portion, [first + a for a in starts], [min(size, count - a) for a in starts])
         for a, (found, failures) in zip(starts, work, strict=True):
             seen += found
             failed += len(failures)
-            print(*failures, sep="\n", end="\n" if failures else "")
-            done = min(a + size, count)
-            if done % (20 * size) == 0 or done == count:
-                rate = done / (time.monotonic() - began)
-                print(f"{done} instances, {rate:.0f} a second, {failed} failed: {dict(seen)}", flush=True)
+            print(*failures, sep="\n", end="\n" if failures else "", flush=True)
+            done, now = min(a + size, count), time.monotonic()
+            if now - said > 60 or done == count:
+                said = now
+                print(
+                    f"{done} instances, {done / (now - began):.1f} a second, {failed} failed: {dict(seen)}", flush=True
+                )
     return failed
 
 
