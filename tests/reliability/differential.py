@@ -167,7 +167,8 @@ def check(rng: np.random.Generator, seen: Counter[str]) -> None:
     if expected.status == bf.Status.SOLVED:
         certified(x, budget, expected, seen)
         largest = max(float(np.abs(a).max()) for a in (x.value, x.cost))
-        if rng.integers(6) == 0 and 1e-3 < largest < 1e4 and abs(budget) > 1e-3:
+        room = budget - float(exact.least_spend(exact.users(*x)))  # of a hair HiGHS makes none
+        if rng.integers(6) == 0 and 1e-3 < largest < 1e4 and abs(budget) > 1e-3 and room > 1e-9 * largest:
             seen["HiGHS"] += 1
             found = highs.lp_value(x.value, x.cost, budget, x.mask)
             assert abs(found - expected.dual_bound) <= 1e-5 * max(1.0, abs(found))
