@@ -42,7 +42,7 @@ class Settings:
     assumed_steps: int = 0
     step_size: float = 1e-2
     bridge_lr: float = 1e-2
-    correction_lr: float = 2e-3
+    correction_lr: float = 1e-4
     prox: float = 0.01
     schedule: dict[str, Any] = field(default_factory=dict)
     finish: Any = "none"
