@@ -1,7 +1,8 @@
 """requirements.lock: the hashes of all that `make build` installs, so that nothing runs that has changed under its name.
 
-`make lock` writes it anew from pyproject.toml and constraints.txt, for the Python versions and the platform of CI. A build of
-torch that the package index does not have but `find-links` offers (the one without CUDA) is allowed too.
+`make lock` writes it anew from pyproject.toml and constraints.txt, for the Python versions and the platform of CI. Where
+`find-links` offers a build that the package index does not have (torch without CUDA, as in 2.13.0+cpu), it is locked instead:
+asked for hashes, pip prefers a file whose hash the index tells, and would take the one with CUDA.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ CUDA = re.compile(
 ALONE = ["curvlinops-for-pytorch"]  # Makefile: without its dependencies
 HEAD = """\
 # Written by `make lock`: every file that may stand behind a pin of constraints.txt, for CPython 3.11 to 3.13 on Linux, x86-64.
-# `make build HASHES=1` installs nothing else. Libraries of CUDA are left out: CI's torch has none.
+# `make build HASHES=1` installs nothing else. torch is the build without CUDA, which a folder of `find-links` has to offer.
 """
 
 
@@ -48,15 +49,16 @@ def resolved() -> str:
         return "".join((folder / name).read_text(encoding="utf-8") for name in ("whole", "alone"))
 
 
-def offered() -> dict[str, list[str]]:
-    """`name==version` of the wheels in pip's `find-links` folders, local versions aside, and their hashes."""
+def offered() -> dict[str, tuple[str, list[str]]]:
+    """`name==version` of the wheels in pip's `find-links` folders, local versions aside; the version with it, and the hashes."""
     told = subprocess.run([sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=True)
-    found: dict[str, list[str]] = {}
+    found: dict[str, tuple[str, list[str]]] = {}
     for places in re.findall(r"find-links='(.*)'$", told.stdout, re.MULTILINE):
         for wheel in (wheel for place in places.split() for wheel in sorted(Path(place).glob("*+*.whl"))):
             name, version = wheel.name.split("-")[:2]
+            name = name.lower().replace("_", "-")
             digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
-            known = found.setdefault(f"{name.lower().replace('_', '-')}=={version.partition('+')[0]}", [])
+            _, known = found.setdefault(f"{name}=={version.partition('+')[0]}", (f"{name}=={version}", []))
             known += [digest] if digest not in known else []
     return found
 
@@ -69,7 +71,9 @@ def main() -> None:
             r"^[\w.-]+==[^ ]+|sha256:\w+", part
         )  # without the marker: it says where all of it holds
         if not CUDA.match(pin):
-            hashes += [f"sha256:{digest}" for digest in more.get(pin, ())]
+            if pin in more:
+                pin, digests = more[pin]
+                hashes = [f"sha256:{digest}" for digest in digests]
             lines.append(" \\\n    --hash=".join([pin, *sorted(hashes)]))
     lines.sort(key=lambda line: line.partition("==")[0].lower().replace("_", "-"))
     LOCK.write_text(HEAD + "\n".join(lines) + "\n", encoding="utf-8")

@@ -14,7 +14,8 @@ from packaging.version import Version
 
 ROOT = Path(__file__).parents[2]
 LOCK = (ROOT / "requirements.lock").read_text(encoding="utf-8")
-LOCKED = {canonicalize_name(name): version for name, version in re.findall(r"^([\w.-]+)==([^ ]+)", LOCK, re.MULTILINE)}
+PINS = re.findall(r"^([\w.-]+)==([^ ]+)", LOCK, re.MULTILINE)
+LOCKED = {canonicalize_name(name): Version(version).public for name, version in PINS}
 # What torch's build with CUDA brings: CI's has none.
 CUDA = re.compile(r"nvidia-(?!cuda-cccl$)|cuda-|triton$")
 
@@ -52,6 +53,12 @@ def test_the_lock_is_of_the_pins():
     assert len(LOCKED) > 100
     held = pins()
     assert {name: held.get(name) for name in LOCKED} == LOCKED, "make lock"
+
+
+def test_torch_is_the_build_without_cuda():
+    """pip would take the one with CUDA, whose libraries are not locked, if its hashes stood here too."""
+    assert Version(dict(PINS)["torch"]).local == "cpu"
+    assert not [name for name in LOCKED if CUDA.match(name)]
 
 
 def test_every_pin_of_the_lock_has_hashes():

@@ -125,13 +125,18 @@ def without_padding(x: Instance, budget: float, expected: Any, backend: str, opt
 
 
 def frontiers(x: Instance) -> None:
-    expected = bf.budget_frontier(x.value, x.cost, mask=x.mask, backend="reference")
+    """The same bits, or the same refusal."""
+
+    def answer(backend: str) -> Any:
+        try:
+            found = bf.budget_frontier(x.value, x.cost, mask=x.mask, backend=backend)
+        except ValueError as error:
+            return str(error)
+        return [bits(getattr(found, name)).tolist() for name in ("budget", "value", "multiplier")]
+
+    expected = answer("reference")
     for backend in FAST:
-        found = bf.budget_frontier(x.value, x.cost, mask=x.mask, backend=backend)
-        for name in ("budget", "value", "multiplier"):
-            np.testing.assert_array_equal(
-                bits(getattr(found, name)), bits(getattr(expected, name)), f"frontier: {name}"
-            )
+        assert answer(backend) == expected, f"frontier of {backend}"
 
 
 def check(rng: np.random.Generator, seen: Counter[str]) -> None:
