@@ -23,6 +23,7 @@ class Alike {
  public:
   void clear() {
     kinds_.clear();
+    run_ = 0;
     place_.fill(-1);
     off_ = false;
   }
@@ -65,14 +66,24 @@ class Alike {
   // Of which kind this user's row is, if of one that is known.
   template <class T>
   Kind* find(const InstanceView<T>& in, std::int32_t user) {
+    // Where most are of one kind, it is often that of the user before.
+    if (run_ > 2 && is_of(kinds_[last_], in, user)) return &kinds_[last_];
     const int at = place_[place(in, user)];
-    if (at < 0) return nullptr;
-    Kind& kind = kinds_[static_cast<std::size_t>(at)];
+    const auto kind = static_cast<std::size_t>(at);
+    if (at < 0 || !is_of(kinds_[kind], in, user)) {
+      run_ = 0;
+      return nullptr;
+    }
+    run_ = kind == last_ ? run_ + 1 : 0;
+    last_ = kind;
+    return &kinds_[kind];
+  }
+
+  template <class T>
+  static bool is_of(const Kind& kind, const InstanceView<T>& in, std::int32_t user) {
     const std::size_t bytes = static_cast<std::size_t>(in.items) * sizeof(T);
-    const bool same =
-        std::memcmp(in.values() + kind.user * in.value_row, in.values() + user * in.value_row, bytes) == 0 &&
-        std::memcmp(in.costs() + kind.user * in.cost_row, in.costs() + user * in.cost_row, bytes) == 0;
-    return same ? &kind : nullptr;
+    return std::memcmp(in.values() + kind.user * in.value_row, in.values() + user * in.value_row, bytes) == 0 &&
+           std::memcmp(in.costs() + kind.user * in.cost_row, in.costs() + user * in.cost_row, bytes) == 0;
   }
 
   // A few of a row's numbers say where its kind is looked for. Two kinds of one place displace each other.
@@ -94,6 +105,8 @@ class Alike {
   static constexpr std::int64_t kFew = 4096;
   static constexpr int kBits = 8;
   std::vector<Kind> kinds_;
+  std::size_t last_ = 0;  // the kind of the user before
+  int run_ = 0;           // how many in turn were of it
   std::array<int, 1 << kBits> place_;
   bool off_ = false;
 };

@@ -8,7 +8,7 @@
 
 namespace bidfcl {
 
-constexpr std::int64_t kSample = 8192;  // users that a bracket is read off
+constexpr std::int64_t kSample = 4096;  // users that a bracket is read off
 
 struct Guess {
   Bracket range;
