@@ -64,7 +64,8 @@ def test_rows_stop_on_their_own(look):
     assert torch.equal(result.x[3], torch.zeros(40).double())
     assert result.sentence.startswith("right-hand side 3: NaN")
     alone = [conjugate_gradient(a, row, rtol=1e-9, max_steps=60, look_every=look) for row in b]
-    assert [r.steps for r in alone] == result.steps.tolist()
+    # A product with one row may round otherwise than one with four, and take a step more.
+    assert all(abs(r.steps - steps) <= 1 for r, steps in zip(alone, result.steps.tolist(), strict=True))
     assert [int(r.status) for r in alone] == result.status.tolist()
 
 
