@@ -78,11 +78,11 @@ define sanitized
 	    PYTHONPATH=$(CURDIR)/build/sanitized-$(firstword $(2)) setarch -R $(BIN)/pytest -s $(3) --only-backend cpp
 endef
 
-sanitize-address: build
+sanitize-address: build  ## … of addresses and undefined behaviour alone
 	$(call sanitized,address$(comma)undefined,asan ubsan,tests/contract tests/linalg tests/property tests/fuzz \
 	    tests/bilevel/test_fused.py tests/reliability/test_lifetimes.py tests/reliability/test_arithmetic.py)
 
-sanitize-thread: build
+sanitize-thread: build  ## … of threads alone
 	$(call sanitized,thread -DBIDFCL_GENERIC=ON,tsan,tests/contract tests/linalg tests/reliability/test_lifetimes.py)
 
 # Clang's own sanitizers and coverage, inside Atheris: its library is loaded first.
@@ -108,7 +108,7 @@ endurance: build  ## 10⁵ solves, 10⁴ training steps, a soak of Allocator: me
 	$(BIN)/python tests/reliability/endurance.py soak 1600000
 
 # The CUDA sources as C++: what a body reads or writes outside its row or its tile.
-sanitize-emulated: build
+sanitize-emulated: build  ## … the CUDA sources as C++, of addresses and undefined behaviour
 	BIDFCL_EMULATED_SANITIZE=address,undefined ASAN_OPTIONS=detect_leaks=0 setarch -R env \
 	    LD_PRELOAD='$(foreach lib,asan ubsan,$(shell $(CXX) -print-file-name=lib$(lib).so))' \
 	    $(BIN)/pytest -s -q tests/gpu tests/contract/test_bits.py tests/contract/test_losses.py -k cuda_emulated

@@ -60,7 +60,9 @@ def native(sdist, tmp_path_factory) -> Path:
     done = wheel(sdist, folder, BIDFCL_REQUIRE_NATIVE="1")
     assert done.returncode == 0, done.stdout[-3000:]
     (found,) = folder.glob("*.whl")
-    (folder / "log").write_text(done.stdout)
+    (folder / "log").write_text(
+        done.stdout + done.stderr
+    )  # pip says on the one what it does, on the other what the build does
     return found
 
 
