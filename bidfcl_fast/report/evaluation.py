@@ -359,14 +359,20 @@ def _html(report: Report) -> str:
         elif kind == "table":
             header, rows = what
             head = "".join(f"<th>{escape(cell)}</th>" for cell in header)
-            lines = "".join("<tr>" + "".join(f"<td>{escape(c)}</td>" for c in row) + "</tr>" for row in rows)
+            lines = "".join("<tr>" + "".join(map(_cell, row)) + "</tr>" for row in rows)
             body.append(
                 f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table></div>'
             )
         else:
             body.append(f"<figure>{report.pictures[what[0]]}<figcaption>{escape(what[1])}</figcaption></figure>")
     css = "main { max-width: 68rem; }\nh3 { font-size: 1rem; margin: 1.6rem 0 .3rem; }\n"
+    css += "td.text { text-align: left; white-space: normal; min-width: 22rem; }\n"
     return document("Experiments", "\n".join(body), css)
+
+
+def _cell(text: str) -> str:
+    """What is longer than a number is text: it wraps."""
+    return f'<td class="text">{escape(text)}</td>' if len(text) > 60 else f"<td>{escape(text)}</td>"
 
 
 __all__ = ["Report", "differ", "make", "write"]
