@@ -104,10 +104,9 @@ class Decider {
   // the units change. False if not.
   bool pass(bool scanning) {
     const DecideKernels<T>& kernels = decide_kernels<T>();
-    const std::int64_t chunk = users_at_a_time();
-    const auto chunks = static_cast<std::size_t>((instance_.users + chunk - 1) / chunk);
+    const auto chunks = static_cast<std::size_t>(parts_of(instance_.users));
     std::vector<Part> parts(chunks);
-    for_chunks(instance_.users, chunk, threads_, [&](std::int64_t c, std::int64_t begin, std::int64_t end) {
+    for_chunks(instance_.users, users_at_a_time(), threads_, [&](std::int64_t c, std::int64_t begin, std::int64_t end) {
       Part& part = parts[static_cast<std::size_t>(c)];
       part.totals.resize(count_);
       if (!scanning) part.seen.largest = largest_;
@@ -262,14 +261,13 @@ ContestedCount contested_users(const Problems& p, const std::int32_t* plan, doub
   // Units of 2^-61 of the largest: any scale with these units serves the sweep, whose sums are not wanted.
   const FixedPoint value_scale = FixedPoint::for_largest(std::ldexp(value_unit, kFixedPointBits - 1));
   const FixedPoint cost_scale = FixedPoint::for_largest(std::ldexp(cost_unit, kFixedPointBits - 1));
-  const std::int64_t chunk = users_at_a_time();
-  const auto chunks = static_cast<std::size_t>((instance.users + chunk - 1) / chunk);
+  const auto chunks = static_cast<std::size_t>(parts_of(instance.users));
   struct Part {
     std::vector<std::int32_t> users, others, best;
     Totals settled;
   };
   std::vector<Part> parts(chunks);
-  for_chunks(instance.users, chunk, threads, [&](std::int64_t c, std::int64_t begin, std::int64_t end) {
+  for_chunks(instance.users, users_at_a_time(), threads, [&](std::int64_t c, std::int64_t begin, std::int64_t end) {
     const std::unique_ptr<std::int32_t[]> room(new std::int32_t[2 * static_cast<std::size_t>(end - begin)]);
     std::int32_t *choice = room.get(), *open = choice + (end - begin);
     Part& part = parts[static_cast<std::size_t>(c)];

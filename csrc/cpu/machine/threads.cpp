@@ -115,4 +115,9 @@ std::atomic<std::int64_t> users_taken{8192};
 std::int64_t users_at_a_time() { return users_taken.load(std::memory_order_relaxed); }
 void set_users_at_a_time(std::int64_t users) { users_taken = users; }
 
+std::int64_t parts_of(std::int64_t users) {
+  const std::int64_t taken = users_at_a_time();
+  return (users + taken - 1) / taken;
+}
+
 }  // namespace bidfcl

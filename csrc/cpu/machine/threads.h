@@ -14,4 +14,7 @@ void run_parallel(std::int64_t count, int threads, void (*body)(void* context, s
 std::int64_t users_at_a_time();
 void set_users_at_a_time(std::int64_t users);
 
+// In how many parts they are taken.
+std::int64_t parts_of(std::int64_t users);
+
 }  // namespace bidfcl

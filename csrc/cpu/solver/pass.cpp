@@ -57,11 +57,6 @@ Bracket walked(const PassJob<T>& job, const Bracket& bracket) {
 
 }  // namespace
 
-std::int64_t parts_of(std::int64_t users) {
-  const std::int64_t chunk = users_at_a_time();
-  return (users + chunk - 1) / chunk;
-}
-
 template <class T>
 bool can_sweep(const Bracket& bracket) {
   BracketEnds<T> ends{};

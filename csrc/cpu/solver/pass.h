@@ -117,9 +117,6 @@ struct PassJob {
 template <class T>
 bool can_sweep(const Bracket& bracket);
 
-// How many parts a list has, those for users put off aside.
-std::int64_t parts_of(std::int64_t users);
-
 // One reading for several brackets of one instance; the jobs differ in nothing but bracket and choice. The listed edges
 // are left in each one's memory.parts, those of a user in order of position.
 template <class T>

@@ -10,9 +10,8 @@
 namespace bidfcl {
 template <class T>
 Largest largest_of(const InstanceView<T>& instance, int threads, std::vector<Largest>* wanted) {
-  const std::int64_t chunk = users_at_a_time();
-  std::vector<Largest> parts(static_cast<std::size_t>((instance.users + chunk - 1) / chunk));
-  for_chunks(instance.users, chunk, threads, [&](std::int64_t k, std::int64_t begin, std::int64_t end) {
+  std::vector<Largest> parts(static_cast<std::size_t>(parts_of(instance.users)));
+  for_chunks(instance.users, users_at_a_time(), threads, [&](std::int64_t k, std::int64_t begin, std::int64_t end) {
     parts[static_cast<std::size_t>(k)] = solver_kernels<T>().scan(instance, begin, end);
   });
   Largest out;
