@@ -49,6 +49,18 @@ class Network:
         """The curvature times every row of `v` [B, P], to `out` [B, P]."""
         self._product(self._handle, v.ctypes.data, out.ctypes.data, len(v), threads)
 
+    def outputs(self, out: np.ndarray) -> None:
+        """What the network says, to `out` [n, K]."""
+        module().mlp_outputs(self._handle, out.ctypes.data)
+
+    def push(self, v: np.ndarray, out: np.ndarray, threads: int) -> None:
+        """The derivative of its outputs along `v` [P], to `out` [n, K]."""
+        module().mlp_push(self._handle, v.ctypes.data, out.ctypes.data, threads)
+
+    def gradient(self, out: np.ndarray, threads: int) -> None:
+        """The loss's gradient, of an exact one, to `out` [P]."""
+        module().mlp_gradient(self._handle, out.ctypes.data, threads)
+
     def diagonal(self, out: np.ndarray, threads: int) -> None:
         """The diagonal of Gauss-Newton, to `out` [P]."""
         module().mlp_diagonal(self._handle, out.ctypes.data, threads)

@@ -57,5 +57,14 @@ class Curvature(Protocol):
     def product(self, v: np.ndarray, out: np.ndarray) -> None:
         """The curvature times every row of `v` [B, P], to `out` [B, P]."""
 
+    def outputs(self, out: np.ndarray) -> None:
+        """What the network says, to `out` [n, K]."""
+
+    def push(self, v: np.ndarray, out: np.ndarray) -> None:
+        """The derivative of its outputs along `v` [P], to `out` [n, K]."""
+
+    def gradient(self, out: np.ndarray) -> None:
+        """The loss's gradient, where the curvature is exact, to `out` [P]."""
+
     def diagonal(self, out: np.ndarray) -> None:
         """Gauss-Newton's diagonal, to `out` [P]."""

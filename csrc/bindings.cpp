@@ -157,6 +157,18 @@ PYBIND11_MODULE(_C, m) {
     const Outside interpreter;
     bidfcl::mlp_product(pointer<void>(handle), pointer<const void>(v), pointer<void>(out), count, threads);
   });
+  m.def("mlp_outputs", [](Address handle, Address out) {
+    const Outside interpreter;
+    bidfcl::mlp_outputs(pointer<void>(handle), pointer<void>(out));
+  });
+  m.def("mlp_push", [](Address handle, Address v, Address out, int threads) {
+    const Outside interpreter;
+    bidfcl::mlp_push(pointer<void>(handle), pointer<const void>(v), pointer<void>(out), threads);
+  });
+  m.def("mlp_gradient", [](Address handle, Address out, int threads) {
+    const Outside interpreter;
+    bidfcl::mlp_gradient(pointer<void>(handle), pointer<void>(out), threads);
+  });
   m.def("mlp_diagonal", [](Address handle, Address out, int threads) {
     const Outside interpreter;
     bidfcl::mlp_diagonal(pointer<void>(handle), pointer<void>(out), threads);

@@ -183,10 +183,14 @@ struct MlpInput {
 };
 
 // A handle may be used from several threads at once, but for mlp_linearise and mlp_free. All throw std::bad_alloc and
-// nothing else. `v` and `out` are [count, P]; the diagonal is Gauss-Newton's.
+// nothing else. A product's `v` and `out` are [count, P]. Outputs, and what a direction [P] moves them by, are [rows,
+// out]; the gradient [P] is the loss's, of a network made `exact`; the diagonal [P] is Gauss-Newton's.
 void* mlp_new(const MlpShape& shape);
 void mlp_linearise(void* handle, const MlpInput& input, int threads);
 void mlp_product(void* handle, const void* v, void* out, std::int64_t count, int threads);
+void mlp_outputs(void* handle, void* out);
+void mlp_push(void* handle, const void* v, void* out, int threads);
+void mlp_gradient(void* handle, void* out, int threads);
 void mlp_diagonal(void* handle, void* out, int threads);
 void mlp_free(void* handle);
 

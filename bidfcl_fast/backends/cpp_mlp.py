@@ -26,5 +26,14 @@ class Curvature:
     def product(self, v: np.ndarray, out: np.ndarray) -> None:
         self._network.product(v, out, self._threads)
 
+    def outputs(self, out: np.ndarray) -> None:
+        self._network.outputs(out)
+
+    def push(self, v: np.ndarray, out: np.ndarray) -> None:
+        self._network.push(v, out, self._threads)
+
+    def gradient(self, out: np.ndarray) -> None:
+        self._network.gradient(out, self._threads)
+
     def diagonal(self, out: np.ndarray) -> None:
         self._network.diagonal(out, self._threads)

@@ -137,7 +137,7 @@ class Curvature:
             self._entering.append(value)
             self._slope.append(first)
             self._bend.append(second)
-        output = self._entering.pop()
+        self._last = output = self._entering.pop()
         twice = np.full_like(output, 2 * point.scale) if point.weight is None else 2 * point.scale * point.weight
         self._output = (twice * self._slope[-1] ** 2).astype(self._dtype, copy=False)
         self._delta: list[np.ndarray] = []
@@ -157,7 +157,22 @@ class Curvature:
             for start in range(0, self._rows, _TILE):
                 self._tile(slice(start, start + _TILE), along, sums)
 
-    def _tile(self, rows: slice, along: list, sums: list) -> None:
+    def outputs(self, out: np.ndarray) -> None:
+        out[:] = self._last
+
+    def push(self, v: np.ndarray, out: np.ndarray) -> None:
+        along = list(self._parts(v))
+        for start in range(0, self._rows, _TILE):
+            rows = slice(start, start + _TILE)
+            out[rows] = self._along(rows, along, self._slope[-1][rows])[0][-1]
+
+    def gradient(self, out: np.ndarray) -> None:
+        for (total, offset), delta, entering in zip(self._parts(out), self._delta, self._entering, strict=True):
+            np.matmul(delta.T, entering, out=total)
+            np.sum(delta, 0, out=offset)
+
+    def _along(self, rows: slice, along: list, end: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        """ȧ of every layer along a direction, the last one's by the slope `end`; and σ''·g·ż where that counts."""
         last = len(self._layers) - 1
         moved: list[np.ndarray] = []
         bent: list[np.ndarray] = []
@@ -167,10 +182,13 @@ class Curvature:
                 z += moved[-1] @ weight.T
             curved = self._curved[k] and k < last
             bent.append(np.empty_like(z) if curved else z)
-            _forward(
-                z, c, self._output[rows] if k == last else self._slope[k][rows], self._bend[k][rows], bent[-1], curved
-            )
+            _forward(z, c, end if k == last else self._slope[k][rows], self._bend[k][rows], bent[-1], curved)
             moved.append(z)
+        return moved, bent
+
+    def _tile(self, rows: slice, along: list, sums: list) -> None:
+        last = len(self._layers) - 1
+        moved, bent = self._along(rows, along, self._output[rows])
         delta = moved[last]
         for k in range(last, -1, -1):
             total, offset = sums[k]

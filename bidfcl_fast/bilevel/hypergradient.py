@@ -19,7 +19,14 @@ from torch import Tensor, nn
 from torch.autograd import forward_ad
 from torch.func import functional_call
 
-from ..linalg import CGResult, GaussNewtonOperator, HessianOperator, LinearOperator, conjugate_gradient
+from ..linalg import (
+    CGResult,
+    GaussNewtonOperator,
+    HessianOperator,
+    LinearOperator,
+    MLPCurvature,
+    conjugate_gradient,
+)
 from ..linalg import _vectors as vectors
 from .fused import Linearised, fused_curvature, own_preconditioner
 
@@ -135,17 +142,25 @@ class Lower:
             slopes = [g + self.ridge * t for g, t in zip(slopes, theta, strict=True)]
         return float(self.value_of(now.value.detach(), theta)), self.average(vectors.flatten(slopes))
 
-    def pull(self, theta: Sequence[Tensor], v: Tensor, now: Linearised | None = None) -> Tensor:
-        """[Q]: ∇_φ⟨v, ∇_θ ℓ⟩; `now`, where `theta` are the target's parameters of now."""
+    def pull(self, theta: Sequence[Tensor], v: Tensor) -> Tensor:
+        """[Q]: ∇_φ⟨v, ∇_θ ℓ⟩ at `theta`."""
+        outputs, pushed = self.push(theta, v)
+        return self.along(Linearised(outputs, self.loss), pushed)
+
+    def push(self, theta: Sequence[Tensor], v: Tensor) -> tuple[Tensor, Tensor]:
+        """The outputs at `theta`, and their derivative along v."""
         tangents = vectors.unflatten(v, self.parameters)
         with torch.no_grad(), forward_ad.dual_level():
             along = [forward_ad.make_dual(t.detach(), d) for t, d in zip(theta, tangents, strict=True)]
             outputs, pushed = forward_ad.unpack_dual(self.outputs(along))
         if pushed is None:  # outputs that do not depend on the parameters
             pushed = torch.zeros_like(outputs)
-        now = now or Linearised(outputs, self.loss)
+        return outputs, pushed.detach()
+
+    def along(self, now: Linearised, pushed: Tensor) -> Tensor:
+        """[Q]: ∇_φ⟨v, ∇_θ ℓ⟩ from the outputs' derivative along v."""
         with torch.enable_grad():
-            pulled = vectors.gradients((now.slope * pushed.detach()).sum(), self.bridge)
+            pulled = vectors.gradients((now.slope * pushed).sum(), self.bridge)
         return self.average(vectors.flatten(pulled).detach())
 
     def stationarity(self, value: float, gradient: Tensor, curvature: LinearOperator) -> float:
@@ -222,10 +237,15 @@ def implicit_hypergradient(
     theta = lower.parameters
     if isinstance(preconditioner, str) and preconditioner != "auto":
         raise ValueError(f"preconditioner must be 'auto', a function or None, got {preconditioner!r}")
-    with torch.enable_grad():
-        now = Linearised(target(inputs), lower_loss)
+    known = curvature if isinstance(curvature, MLPCurvature) and curvature.is_at(target, inputs) else None
+    if known is not None and not stationarity:
+        now = Linearised(known.outputs(), lower_loss)
+    else:
+        with torch.enable_grad():
+            now = Linearised(target(inputs), lower_loss)
     fused = fused_curvature(target, inputs, now, curvature) if isinstance(curvature, str) else None
     operator = curvature_of(lower, curvature) if fused is None else fused
+    known = known or fused
     if isinstance(preconditioner, str):
         shift = lower.ridge + vectors.number("damping", damping)
         preconditioner = own_preconditioner(operator, shift, max_steps) if x0 is None and average is None else None
@@ -239,8 +259,9 @@ def implicit_hypergradient(
         operator, slope, x0=x0, rtol=rtol, max_steps=max_steps, damping=damping, preconditioner=preconditioner
     )
     far = lower.stationarity(*lower.gradient_now(now), operator) if stationarity else float("nan")
+    pushed = lower.push(theta, solve.x)[1] if known is None else known.push(solve.x)
     return Hypergradient(
-        gradient=-lower.pull(theta, solve.x, now),
+        gradient=-lower.along(now, pushed),
         upper=float(upper.detach()),
         stationarity=far,
         solve=solve,

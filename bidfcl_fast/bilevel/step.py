@@ -12,7 +12,7 @@ from ..linalg import CGResult, MLPCurvature
 from ..linalg import _vectors as vectors
 from .descent import descend
 from .hypergradient import Average, Averaged, Hypergradient, explicit_hypergradient, implicit_hypergradient, write
-from .labels import Batch, Labels, Part, mixed
+from .labels import Batch, Bridged, Labels, Part, mixed
 
 
 class BilevelStep:
@@ -83,6 +83,7 @@ class BilevelStep:
         self.assumed_steps, self.step_size = vectors.count("assumed_steps", assumed_steps), step_size
         self.counterfactual_weight, self.average = counterfactual_weight, average
         self.last: Hypergradient | None = None
+        self.said: Bridged | None = None  # what the bridge said of the last batch it was asked about
         self._warm: Tensor | None = None
         self._fused: MLPCurvature | None = None
         self._plain = False  # the target is not what the fused curvature takes
@@ -92,7 +93,8 @@ class BilevelStep:
         if start is None and self.reading == "A":
             with torch.no_grad():
                 start = self.target(batch.x)
-        return mixed(batch, self.bridge(batch), self.reading, start, self.counterfactual_weight)
+        self.said = self.bridge(batch)
+        return mixed(batch, self.said, self.reading, start, self.counterfactual_weight)
 
     def loss(self, batch: Batch) -> Tensor:
         """The lower loss of a batch, with labels made now; its gradient is the target's alone."""
@@ -139,8 +141,7 @@ class BilevelStep:
             with torch.enable_grad():
                 made = self.labels(batch, start)
             held = Labels(*(t.detach() for t in made))
-            descend(self.target, theta, batch.x, held, self.assumed_steps, self.step_size, average)
-            operator = self._operator(batch, held, part)
+            operator = self._descended(theta, batch, held, part, average)
             found = implicit_hypergradient(
                 self.target, learned, made.loss, self.upper_loss, batch.x, curvature=operator, rtol=self.cg_tolerance,
                 max_steps=self.cg_steps, damping=self._absolute(operator), x0=self._warm,
@@ -152,6 +153,19 @@ class BilevelStep:
         assert found.solve is not None
         self._warm = found.solve.x if bool(torch.isfinite(found.solve.x).all()) else None
         return found
+
+    def _descended(
+        self, theta: Sequence[Tensor], batch: Batch, held: Labels, part: Part | None, average: Average | None
+    ) -> Any:
+        """The curvature after the assumed steps; where it knows the loss of the whole batch, it takes them itself."""
+        whole = self.curvature == "hessian" and self.share == 1 and average is None
+        operator = self._operator(batch, held, part) if whole else None
+        if isinstance(operator, MLPCurvature):
+            for _ in range(self.assumed_steps):
+                operator.step(self.step_size)
+            return operator
+        descend(self.target, theta, batch.x, held, self.assumed_steps, self.step_size, average)
+        return self._operator(batch, held, part)
 
     def _absolute(self, operator: Any) -> float:
         """The damping in the operator's own units: its size along the last answer, or along a fixed direction at first."""

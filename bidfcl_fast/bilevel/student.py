@@ -62,16 +62,16 @@ class UpperSteps:
                 if self.s.prox:
                     p.grad.add_(p - start, alpha=self.s.prox)
         self.optimiser.step()
-        self._note(step, batch, found, part)
+        self._note(step, found, part)
 
-    def _note(self, step: int, batch: Batch, found: Any, part: Part | None) -> None:
-        with torch.no_grad():
-            said = self.bridge(batch)
+    def _note(self, step: int, found: Any, part: Part | None) -> None:
+        said = self.step.said
+        assert said is not None
 
         def mean(gate: Tensor | float) -> float:
             if not isinstance(gate, Tensor):
                 return gate
-            own = gate.mean()
+            own = gate.detach().mean()
             if part is not None and self.job.ranks is not None:
                 own = self.job.ranks.average(own, part.share)
             return float(own)

@@ -95,7 +95,7 @@ class TorchCurvature:
             self._entering.append(value)
             self._slope.append(first)
             self._bend.append(second)
-        output = self._entering.pop()
+        self.outputs = output = self._entering.pop()
         twice = torch.full_like(output, 2 * scale) if weight is None else 2 * scale * weight
         self._output = twice * self._slope[-1].square()
         self._delta: list[Tensor] = []
@@ -113,8 +113,24 @@ class TorchCurvature:
         """The curvature times every row of `v` [B, P]."""
         return torch.stack([self._row(row) for row in v])
 
-    def _row(self, flat: Tensor) -> Tensor:
-        along, last = self._parts(flat), len(self._layers) - 1
+    def push(self, v: Tensor) -> Tensor:
+        """The derivative of the outputs along `v` [P]: [n, K]."""
+        return self._along(self._parts(v), self._slope[-1])[0][-1]
+
+    def gradient(self) -> Tensor:
+        """The loss's gradient [P], where the curvature is exact."""
+        out = []
+        for layer, delta, entering in zip(self._layers, self._delta, self._entering, strict=True):
+            out.append((delta.T @ entering).reshape(-1))
+            if layer.bias:
+                out.append(delta.sum(0))
+        return torch.cat(out)
+
+    def _along(
+        self, along: list[tuple[Tensor, Tensor | None]], end: Tensor
+    ) -> tuple[list[Tensor], list[Tensor | None]]:
+        """ȧ of every layer along a direction, the last one's by the slope `end`; and σ''·g·ż where that counts."""
+        last = len(self._layers) - 1
         moved: list[Tensor] = []
         bent: list[Tensor | None] = []
         for k, (v, c) in enumerate(along):
@@ -122,10 +138,13 @@ class TorchCurvature:
             if k:
                 z.addmm_(moved[-1], self._weights[k].T)
             curved = self._exact and k < last and self._layers[k].activation not in PIECEWISE_LINEAR
-            bent.append(
-                self._slide(z, self._output if k == last else self._slope[k], self._bend[k] if curved else None)
-            )
+            bent.append(self._slide(z, end if k == last else self._slope[k], self._bend[k] if curved else None))
             moved.append(z)
+        return moved, bent
+
+    def _row(self, flat: Tensor) -> Tensor:
+        along, last = self._parts(flat), len(self._layers) - 1
+        moved, bent = self._along(along, self._output)
         delta, out = moved[last], []
         for k in range(last, -1, -1):
             total = delta.T @ self._entering[k]

@@ -91,7 +91,7 @@ class MLPCurvature(LinearOperator):
             implementation = importlib.import_module(f"..backends.{self.backend}_mlp", __package__)
             dtype = np.dtype(str(self.dtype).removeprefix("torch."))
             self._numpy = implementation.Curvature(self._layers, dtype, kind == "hessian")
-        self._data: tuple[Tensor, Tensor | None, Tensor | None] = (inputs, targets, weight)
+        self._data: tuple[Any, ...] = (inputs, targets, weight)
         self.refresh()
 
     def refresh(
@@ -99,11 +99,14 @@ class MLPCurvature(LinearOperator):
     ) -> None:
         """Linearise again, at the module's parameters of now; new arrays replace the old ones, memory is reused."""
         old = self._data
-        given = (old[0] if inputs is None else inputs, old[1] if targets is None else targets)
-        x, y, w = self._checked(*given, old[2] if weight is None else weight)
-        self._data = (*given, old[2] if weight is None else weight)
+        self._data = tuple(o if new is None else new for o, new in zip(old, (inputs, targets, weight), strict=True))
+        self._arrays = self._checked(*self._data)
+        self._linearise()
+
+    def _linearise(self) -> None:
+        x, y, w = self._arrays
         scale = 1 / len(x) if self.reduction == "mean" else 1.0
-        theta = _vectors.flatten(self._parameters).detach()
+        self._theta = theta = _vectors.flatten(self._parameters).detach()
         if self._torch is not None:
             self._torch.linearise(x, theta, y, w, scale)
         else:
@@ -148,6 +151,69 @@ class MLPCurvature(LinearOperator):
         out = torch.empty(v.shape, dtype=self.dtype)
         self._numpy.product(v.contiguous().numpy(), out.numpy())
         return out
+
+    def outputs(self) -> Tensor:
+        """[n, K]: what the module says of the inputs, without a way back."""
+        if self._torch is not None:
+            return self._torch.outputs.clone()
+        out = self._cells()
+        self._numpy.outputs(out.numpy())
+        return out
+
+    def push(self, v: Tensor) -> Tensor:
+        """[n, K]: the derivative of the outputs along `v` [P], which is J·v."""
+        rows = _vectors.rows("v", v, self.size, self.dtype, self.device)
+        if len(rows) != 1:
+            raise ValueError(f"v must be one direction, got {len(rows)}")
+        v = rows[0]
+        if self._torch is not None:
+            return self._torch.push(v)
+        out = self._cells()
+        self._numpy.push(v.contiguous().numpy(), out.numpy())
+        return out
+
+    def gradient(self) -> Tensor:
+        """[P]: the loss's gradient.
+
+        Raises
+        ------
+        NotImplementedError
+            For kind "gauss_newton", which does not know the targets.
+        """
+        if self.kind != "hessian":
+            raise NotImplementedError("Gauss-Newton does not know the targets: take kind='hessian'")
+        if self._torch is not None:
+            return self._torch.gradient()
+        out = torch.empty(self.size, dtype=self.dtype)
+        self._numpy.gradient(out.numpy())
+        return out
+
+    def step(self, size: float) -> None:
+        """One gradient step of the module's parameters, −size·gradient, in place; and linearised there.
+
+        Raises
+        ------
+        NotImplementedError
+            As `gradient`.
+        """
+        slope = self.gradient()
+        with torch.no_grad():
+            for p, g in zip(self._parameters, _vectors.unflatten(slope, self._parameters), strict=True):
+                p.sub_(g, alpha=size)
+        self._linearise()
+
+    def is_at(self, module: nn.Module, inputs: Tensor) -> bool:
+        """Whether this is the linearisation of `module` on the rows `inputs`, at its parameters of now."""
+        own = self._data[0]
+        same = own is inputs or (
+            isinstance(inputs, Tensor)
+            and (own.data_ptr(), own.shape, own.stride()) == (inputs.data_ptr(), inputs.shape, inputs.stride())
+            and own.dtype == inputs.dtype
+        )
+        return same and module is self._module and torch.equal(self._theta, _vectors.flatten(self._parameters).detach())
+
+    def _cells(self) -> Tensor:
+        return torch.empty((self.rows, self._layers[-1].outputs), dtype=self.dtype)
 
     @property
     def rows(self) -> int:

@@ -10,8 +10,7 @@ import pytest
 torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 
-from bidfcl_fast.bilevel import Batch, BilevelStep, Bridge, Bridged, Correction, Labels  # noqa: E402
-from bidfcl_fast.bilevel.descent import descend  # noqa: E402
+from bidfcl_fast.bilevel import Batch, BilevelStep, Bridge, Bridged, Correction  # noqa: E402
 
 CLOSE = {"rtol": 0, "atol": 2e-10}
 
@@ -178,16 +177,34 @@ def test_differences_of_a_whole_small_training():
         assert float(found.gradient @ direction) == pytest.approx(numeric, rel=1e-6)
 
 
-def test_assumed_steps_by_hand_are_those_of_autograd():
+def test_a_fused_step_is_that_of_autograd():
+    """The gradient steps that the fused curvature takes itself, and the hypergradient after them, beside autograd's."""
     torch.manual_seed(0)
-    labels = Labels(torch.randn(50, 4), torch.rand(50, 4))
-    x = torch.randn(50, 3)
-    plain = nn.Sequential(nn.Linear(3, 7), nn.ReLU(), nn.Linear(7, 5), nn.ReLU(), nn.Linear(5, 4))
-    wrapped = nn.Sequential(copy.deepcopy(plain))  # not seen through
-    for target in (plain, wrapped):
-        descend(target, list(target.parameters()), x, labels, 6, 0.3)
-    for a, b in zip(plain.parameters(), wrapped.parameters(), strict=True):
-        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
+    n, m = 50, 2
+    columns = torch.stack([torch.arange(n) % m, m + torch.arange(n) % m], 1)
+    batch = Batch(torch.randn(n, 3), columns, torch.randn(n, 2), torch.randn(n, 2 * m), torch.zeros(n))
+    plain = nn.Sequential(nn.Linear(3, 7), nn.ReLU(), nn.Linear(7, 5), nn.ReLU(), nn.Linear(5, 2 * m))
+
+    class Hidden(nn.Module):  # not seen through
+        def __init__(self, net):
+            super().__init__()
+            self.net = net
+
+        def forward(self, x):
+            return self.net(x)
+
+    found = []
+    for target in (plain, Hidden(copy.deepcopy(plain))):
+        bridge = Bridge(3, m, gate="per-arm", learn=("gate",))
+        step = BilevelStep(
+            target, bridge, lambda net: net(batch.x).square().mean(), curvature="hessian", damping=0.0, cg_steps=3,
+            cg_tolerance=1e-8, assumed_steps=6, step_size=0.3,
+        )  # fmt: skip
+        before = [p.detach().clone() for p in target.parameters()]
+        found.append(step.upper(batch))
+        assert all(torch.equal(a, p) for a, p in zip(before, target.parameters(), strict=True))
+    torch.testing.assert_close(found[0].target, found[1].target, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(found[0].gradient, found[1].gradient, rtol=1e-3, atol=1e-6)
 
 
 def test_misuse_is_named():

@@ -129,6 +129,59 @@ def test_many_tiles_and_chunks(backend, rows):
     close(exact @ v, hessian_rows(net, loss(net, x, y), v))
 
 
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_outputs_their_derivatives_and_the_gradient(backend, activation):
+    """What one linearisation knows beside its products: f, J·v and ∇ℓ."""
+    for rows, last, bias in ((1, "none", True), (203, activation, True), (2500, "none", False)):
+        net, x, y = build([5, 17, 9, 3], activation, rows=rows, last=last, bias=bias)
+        weight = torch.rand(rows, 3, generator=torch.Generator().manual_seed(1)).double()
+        exact = MLPCurvature(net, x, kind="hessian", targets=y, weight=weight, backend=backend)
+        v = directions(1, exact.size)[0]
+        close(exact.outputs(), net(x).detach(), 1e-14)
+        expected = (jacobian(net, x) @ v).reshape(rows, 3)
+        close(exact.push(v), expected)
+        close(MLPCurvature(net, x, backend=backend).push(v), expected)
+        slope = torch.autograd.grad(loss(net, x, y, weight), list(net.parameters()))
+        close(exact.gradient(), torch.cat([g.reshape(-1) for g in slope]))
+
+
+def test_steps_go_down_the_loss_and_linearise_there(backend):
+    net, x, y = build([4, 8, 8, 2], "tanh", rows=300)
+    other, _, _ = build([4, 8, 8, 2], "tanh", rows=300)
+    exact = MLPCurvature(net, x, kind="hessian", targets=y, backend=backend)
+    for _ in range(3):
+        exact.step(0.2)
+        slope = torch.autograd.grad(loss(other, x, y), list(other.parameters()))
+        with torch.no_grad():
+            for p, g in zip(other.parameters(), slope, strict=True):
+                p -= 0.2 * g
+    for a, b in zip(net.parameters(), other.parameters(), strict=True):
+        close(a.detach(), b.detach())
+    v = directions(1, exact.size)
+    close(exact @ v, hessian_rows(other, loss(other, x, y), v))
+
+
+def test_it_knows_where_it_was_linearised(backend):
+    net, x, y = build([4, 8, 2], "tanh", rows=30)
+    exact = MLPCurvature(net, x, kind="hessian", targets=y, backend=backend)
+    assert exact.is_at(net, x) and exact.is_at(net, x[:])
+    assert not exact.is_at(net, x.clone()) and not exact.is_at(net, x[:20]) and not exact.is_at(nn.Sequential(net), x)
+    with torch.no_grad():
+        net[0].weight[0, 0] += 1e-9
+    assert not exact.is_at(net, x)
+    exact.refresh()
+    assert exact.is_at(net, x)
+
+
+def test_gauss_newton_has_no_gradient(backend):
+    net, x, _ = build([4, 8, 2])
+    rough = MLPCurvature(net, x, backend=backend)
+    with pytest.raises(NotImplementedError, match="take kind='hessian'"):
+        rough.gradient()
+    with pytest.raises(ValueError, match="v must be one direction, got 2"):
+        rough.push(directions(2, rough.size))
+
+
 def test_float32_is_as_good_as_float32(backend):
     for activation in ACTIVATIONS:
         net, x, y = build([12, 64, 32, 4], activation, rows=300)

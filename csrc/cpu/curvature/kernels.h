@@ -88,6 +88,8 @@ struct CurvatureKernels {
   void (*linearise)(const Mlp<T>&, const MlpData<T>&, std::int64_t begin, std::int64_t end, T* scratch);
   void (*product)(const Mlp<T>&, const MlpDirection<T>&, const MlpSum<T>&, std::int64_t begin, std::int64_t end,
                   T* scratch);
+  void (*push)(const Mlp<T>&, const MlpDirection<T>&, std::int64_t begin, std::int64_t end, T* scratch, T* out);
+  void (*gradient)(const Mlp<T>&, const MlpSum<T>&, std::int64_t begin, std::int64_t end);
   void (*diagonal)(const Mlp<T>&, const MlpSum<T>&, std::int64_t begin, std::int64_t end, T* scratch);
   // pᵀ(A + damping·I)p, with damping·p added to the product; then x, r and p.
   void (*cg_bend)(const CgRow<T>&, T* product, double* bend, double* square);

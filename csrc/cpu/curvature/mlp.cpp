@@ -51,6 +51,9 @@ class Network {
   virtual ~Network() = default;
   virtual void linearise(const MlpInput& input, int threads) = 0;
   virtual void product(const void* v, void* out, std::int64_t count, int threads) = 0;
+  virtual void outputs(void* out) = 0;
+  virtual void push(const void* v, void* out, int threads) = 0;
+  virtual void gradient(void* out, int threads) = 0;
   virtual void diagonal(void* out, int threads) = 0;
 };
 
@@ -125,6 +128,30 @@ class NetworkOf final : public Network {
     for_chunks(count, 1, threads, [&](std::int64_t k, std::int64_t, std::int64_t) {
       gather(*lease.work, k, count, static_cast<T*>(out) + k * parameters_, count == 1 ? threads : 1);
     });
+  }
+
+  void outputs(void* out) override {
+    const MlpLayer<T>& last = layers_.back();
+    T* to = static_cast<T*>(out);
+    for (std::int64_t i = 0; i < net_.rows; ++i) to = std::copy_n(last.value + i * last.out_pad, last.out, to);
+  }
+
+  void push(const void* v, void* out, int threads) override {
+    const Lease lease(*this);
+    const Packed p = pack(static_cast<const T*>(v), lease.work->directions.take(packed_size_));
+    const MlpDirection<T> along = {p.weight.data(), p.transposed.data(), p.bias.data()};
+    run_on(*lease.work, 0, threads, [&](std::int64_t begin, std::int64_t end, T*, T* scratch) {
+      kernels_.push(net_, along, begin, end, scratch, static_cast<T*>(out));
+    });
+  }
+
+  void gradient(void* out, int threads) override {
+    const Lease lease(*this);
+    run_on(*lease.work, 1, threads, [&](std::int64_t begin, std::int64_t end, T* sums, T*) {
+      const Sum sum(*this, sums);
+      kernels_.gradient(net_, sum.view(*this), begin, end);
+    });
+    gather(*lease.work, 0, 1, static_cast<T*>(out), threads);
   }
 
   void diagonal(void* out, int threads) override {
@@ -325,6 +352,11 @@ void mlp_linearise(void* handle, const MlpInput& input, int threads) {
 void mlp_product(void* handle, const void* v, void* out, std::int64_t count, int threads) {
   static_cast<Network*>(handle)->product(v, out, count, threads);
 }
+void mlp_outputs(void* handle, void* out) { static_cast<Network*>(handle)->outputs(out); }
+void mlp_push(void* handle, const void* v, void* out, int threads) {
+  static_cast<Network*>(handle)->push(v, out, threads);
+}
+void mlp_gradient(void* handle, void* out, int threads) { static_cast<Network*>(handle)->gradient(out, threads); }
 void mlp_diagonal(void* handle, void* out, int threads) { static_cast<Network*>(handle)->diagonal(out, threads); }
 void mlp_free(void* handle) { delete static_cast<Network*>(handle); }
 

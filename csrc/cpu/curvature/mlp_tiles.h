@@ -144,6 +144,26 @@ void add_outer(const MlpLayer<T>& layer, bool flipped, const Factors<T>* pairs, 
   outer_product(turned, count, layer.in, layer.out_pad, out, layer.out_pad);
 }
 
+// ȧ_l of every layer along a direction; the last one's is finished as `last` says. `bent`: σ''·g·ż, or null.
+template <class T>
+void forward_along(const Mlp<T>& net, const MlpDirection<T>& v, std::int64_t begin, std::int64_t rows, T* const* moved,
+                   T* const* bent, const Finish<T>& last) {
+  for (int l = 0; l < net.count; ++l) {
+    const MlpLayer<T>& layer = net.layers[l];
+    const T* const a = entering(net, l, begin);
+    const Factors<T> factors[2] = {{a, layer.in_pad, v.transposed[l], layer.out_pad, layer.in},
+                                   {l ? moved[l - 1] : a, layer.in_pad, layer.transposed, layer.out_pad, layer.in}};
+    Finish<T> f = sloped(layer, begin, moved[l]);
+    if (l == net.count - 1) {
+      f = last;
+    } else if (bent && layer.bend) {
+      f.bend = layer.bend + begin * layer.out_pad;
+      f.bent = bent[l];
+    }
+    rows_product(factors, l ? 2 : 1, v.bias[l], rows, layer.out_pad, f);
+  }
+}
+
 template <class T>
 void product_tile(const Mlp<T>& net, const MlpDirection<T>& v, const MlpSum<T>& sum, std::int64_t begin,
                   std::int64_t end, T* scratch) {
@@ -163,22 +183,11 @@ void product_tile(const Mlp<T>& net, const MlpDirection<T>& v, const MlpSum<T>& 
   }
   T* delta = moved[count - 1];
   T* below_delta = next;
-  for (int l = 0; l < count; ++l) {
-    const MlpLayer<T>& layer = net.layers[l];
-    const T* const a = entering(net, l, begin);
-    const Factors<T> factors[2] = {{a, layer.in_pad, v.transposed[l], layer.out_pad, layer.in},
-                                   {l ? moved[l - 1] : a, layer.in_pad, layer.transposed, layer.out_pad, layer.in}};
-    const std::int64_t at = begin * layer.out_pad;
-    Finish<T> f = sloped(layer, begin, moved[l]);
-    if (l == count - 1) {
-      f.slope = Slope::kept;
-      f.kept = net.output + at;
-    } else if (layer.bend) {
-      f.bend = layer.bend + at;
-      f.bent = bent[l];
-    }
-    rows_product(factors, l ? 2 : 1, v.bias[l], rows, layer.out_pad, f);
-  }
+  const MlpLayer<T>& end_layer = net.layers[count - 1];
+  Finish<T> last = plain(delta, end_layer.out_pad);
+  last.slope = Slope::kept;
+  last.kept = net.output + begin * end_layer.out_pad;
+  forward_along(net, v, begin, rows, moved, bent, last);
   for (int l = count - 1; l >= 0; --l) {
     const MlpLayer<T>& layer = net.layers[l];
     const T* const a = entering(net, l, begin);
@@ -198,6 +207,37 @@ void product_tile(const Mlp<T>& net, const MlpDirection<T>& v, const MlpSum<T>& 
     T* const free = delta == moved[count - 1] ? next + widest : delta;
     delta = below_delta;
     below_delta = free;
+  }
+}
+
+// The outputs' derivatives along a direction, [rows][out].
+template <class T>
+void push_tile(const Mlp<T>& net, const MlpDirection<T>& v, std::int64_t begin, std::int64_t end, T* scratch, T* out) {
+  const std::int64_t rows = end - begin;
+  T* moved[64];
+  T* next = scratch;
+  for (int l = 0; l < net.count; ++l) {
+    moved[l] = next;
+    next += rows * net.layers[l].out_pad;
+  }
+  const MlpLayer<T>& last = net.layers[net.count - 1];
+  T* const pushed = moved[net.count - 1];
+  forward_along(net, v, begin, rows, moved, static_cast<T* const*>(nullptr), sloped(last, begin, pushed));
+  for (std::int64_t i = 0; i < rows; ++i) {
+    __builtin_memcpy(out + (begin + i) * last.out, pushed + i * last.out_pad, last.out * sizeof(T));
+  }
+}
+
+// The loss's gradient: δᵀ·a of every layer.
+template <class T>
+void gradient_tile(const Mlp<T>& net, const MlpSum<T>& sum, std::int64_t begin, std::int64_t end) {
+  const std::int64_t rows = end - begin;
+  for (int l = 0; l < net.count; ++l) {
+    const MlpLayer<T>& layer = net.layers[l];
+    const T* const delta = layer.delta + begin * layer.out_pad;
+    const Factors<T> outer = {delta, layer.out_pad, entering(net, l, begin), layer.in_pad, static_cast<int>(rows)};
+    add_outer(layer, sum.flipped[l], &outer, 1, sum.weight[l]);
+    column_sums(delta, rows, layer.out_pad, sum.bias[l]);
   }
 }
 
