@@ -127,7 +127,9 @@ def _gate(
 
 
 def _said(gate: Any, x: Tensor) -> Tensor | float:
-    return torch.sigmoid(gate(x)) if isinstance(gate, nn.Module) else gate
+    from ..methods._network import forward  # hypergradients alone need no methods
+
+    return torch.sigmoid(forward(gate, x)) if isinstance(gate, nn.Module) else gate
 
 
 def _logit(p: float) -> float:

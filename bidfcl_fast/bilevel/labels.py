@@ -96,10 +96,11 @@ def mixed(
     if reading not in READINGS:
         raise ValueError(f"reading must be one of {', '.join(READINGS)}, got {reading!r}")
     teacher = batch.teacher
-    own = teacher.gather(1, batch.columns)
-    log = 1 - batch.trial.unsqueeze(1)
-    seen = batch.y + log * bridged.shift
-    seen = seen + log * bridged.factual * (own - seen)
+    seen, log = batch.y, 1 - batch.trial.unsqueeze(1)
+    if isinstance(bridged.shift, Tensor) or bridged.shift:
+        seen = seen + log * bridged.shift
+    if isinstance(bridged.factual, Tensor) or bridged.factual:
+        seen = seen + log * bridged.factual * (teacher.gather(1, batch.columns) - seen)
     gate = bridged.gate if isinstance(bridged.gate, Tensor) else torch.full_like(teacher, bridged.gate)
     if reading == "A":
         if start is None:

@@ -196,6 +196,19 @@ def linear_layers(module: nn.Module) -> list[nn.Linear] | None:
     return found
 
 
+def forward(module: nn.Module, x: Tensor) -> Tensor:
+    """`module(x)`; where no way back is asked for, a Sequential of Linear and ReLU runs in place."""
+    layers = None if torch.is_grad_enabled() else linear_layers(module)
+    if layers is None:
+        out: Tensor = module(x)
+        return out
+    for k, layer in enumerate(layers):
+        x = torch.addmm(layer.bias, x, layer.weight.t())
+        if k < len(layers) - 1:
+            x.relu_()
+    return x
+
+
 class Average(nn.Module):
     """The mean of several modules' outputs."""
 
