@@ -1,7 +1,7 @@
 """What Bi-DFCL's training costs beside a two-stage model's: `python bench/training.py`.
 
 All methods are trained on the same simulated tables, in turn, several times over; ratios are of medians of the time that passed, and beside
-them of processor time, of which two threads on one core's two halves count more than they save. "whole" is everything
+them of processor time, in which both of two threads count. "whole" is everything
 a fit needs (the log's model, teachers, student, finish); "per OBS row" of the paper preset is an epoch of Algorithm 1 per row of the log,
 beside an epoch of `tsm-sl` on both tables per row that it reads. Nothing is asserted about a time.
 """
