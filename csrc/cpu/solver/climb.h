@@ -122,8 +122,11 @@ class Climb {
            (cost >= reinterpret_cast<Bits>(Lanes<float>::all(least_cost)) - 1);
   }
 
+  // Of lanes that took no step, anything: their slopes may be of any sign, and wrap.
   BIDFCL_HD FlagPack bucket(const FloatPack& slope) const {
-    FlagPack at = (reinterpret_cast<FlagPack>(slope) - job_.map.lowest);
+    typedef std::uint32_t Bits __attribute__((vector_size(BIDFCL_PACK_BYTES)));
+    const Bits above = reinterpret_cast<Bits>(slope) - static_cast<std::uint32_t>(job_.map.lowest);
+    FlagPack at = reinterpret_cast<FlagPack>(above);
     at = at < 0 ? FlagPack{} : at >> job_.map.shift;
     return at < job_.map.count ? at : Lanes<float>::all_int(job_.map.count - 1);
   }
