@@ -20,6 +20,7 @@ from typing import Any
 if __name__ in ("__main__", "__mp_main__"):
     sys.path.insert(0, str(Path(__file__).parents[1]))
 
+import emulated
 import numpy as np
 from oracles import exact, highs
 from oracles.instances import Instance
@@ -35,6 +36,7 @@ from bidfcl_fast.scale._shard import ArrayShard, facts_of
 FAST = [name for name in bf.backends.available() if name != "reference"]
 THREADS = ("1", "2", "5")
 PLANS = 500  # as many are looked at one by one
+EMULATE = os.environ.get("BIDFCL_TEST_EMULATED", "1") != "0"
 
 
 def numbers(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
@@ -177,6 +179,18 @@ def check(rng: np.random.Generator, seen: Counter[str]) -> None:
             seen["HiGHS"] += 1
             found = highs.lp_value(x.value, x.cost, budget, x.mask)
             assert abs(found - expected.dual_bound) <= 1e-5 * max(1.0, abs(found))
+    if rng.integers(40) == 0 and EMULATE and emulated.register() is None:  # a lane at a time: 60 ms
+        seen["CUDA sources"] += 1
+        together = bf.solve_mckp(x.value, x.cost, several, backend="reference", **options)
+        on_a_device(x, several, together, options)
+
+
+def on_a_device(x: Instance, several: list[float], together: Any, options: Any) -> None:
+    """What the CUDA sources say, run as C++: one budget, several, the frontier."""
+    assert_same_plan(bf.solve_mckp(x.value, x.cost, several[1], backend=emulated.NAME, **options), part(together, 1))
+    plans = bf.solve_mckp(x.value, x.cost, several, backend=emulated.NAME, **options)
+    for k in range(2):
+        assert_same_plan(part(plans, k), part(together, k))
 
 
 def certified(x: Instance, budget: float, plan: Any, seen: Counter[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import emulated
 import pytest
 
 from . import differential
@@ -16,6 +17,8 @@ def test_everything_agrees_with_everything(part):
     seen = differential.run(COUNT // PARTS, 1_000_000 * (part + 1))
     assert seen["SOLVED"] > COUNT // PARTS // 2
     assert seen["INFEASIBLE_BUDGET"] > 0
+    if differential.EMULATE and emulated.register() is None:
+        assert seen["CUDA sources"] > 0
 
 
 @pytest.mark.parametrize("seed", [5_000_420, 20_262_253, 20_302_173])
