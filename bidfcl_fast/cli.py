@@ -105,11 +105,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="what `bidfcl train` saved: value and cost are predicted from the columns that it was trained on",
     )
-    allocate.add_argument(
-        "--mask",
-        metavar="NAME",
-        help="columns NAME_0, NAME_1, … of true and false: which treatments are open to a row (default: all to all)",
-    )
+    _mask(allocate)
     allocate.add_argument("--min-spend", type=float, metavar="S", help="spend at least this much of the budget")
     allocate.add_argument(
         "--max-treated", type=_whole, metavar="N", help="at most so many rows get another treatment than the control"
@@ -148,6 +144,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     frontier.add_argument("input", metavar="IN", help="Parquet or CSV, by its ending")
     frontier.add_argument("--output", required=True, metavar="OUT", help="Parquet or CSV, by its ending")
+    _mask(frontier)
     frontier.add_argument("--plot", metavar="FIG", help="also draw it: png or svg, by its ending")
     _common(frontier)
 
@@ -235,6 +232,14 @@ def _parser() -> argparse.ArgumentParser:
     info = commands.add_parser("info", help="versions, backends, and why one is absent")
     info.add_argument("--json", action="store_true", help="print JSON")
     return parser
+
+
+def _mask(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument(
+        "--mask",
+        metavar="NAME",
+        help="columns NAME_0, NAME_1, … of true and false: which treatments are open to a row (default: all to all)",
+    )
 
 
 def _common(command: argparse.ArgumentParser) -> None:

@@ -122,6 +122,19 @@ def test_the_model_and_the_plan_are_those_of_python(files, capsys):
         assert table.column_names == ["x4", "id", "is new", "x3", "age", "choice", "value", "cost"]
     assert sorted(p.name for p in files.iterdir() if p.name.startswith(".")) == []
 
+    # Not every treatment for everybody.
+    mask = np.random.default_rng(0).random(value.shape) < 0.7
+    mask[:, 0] = True
+    people = parquet.read_table(files / "people.parquet")
+    for j in range(value.shape[1]):
+        people = people.append_column(f"may_{j}", [mask[:, j]])
+    parquet.write_table(people, files / "masked.parquet")
+    args = ["allocate", files / "masked.parquet", "--model", model, "--mask", "may", "--budget", budget / 2]
+    assert bidfcl(*args, "--output", out) == 0
+    table = parquet.read_table(out)
+    np.testing.assert_array_equal(table["choice"], bf.solve_mckp(value, cost, budget / 2, mask=mask).choice)
+    assert not [name for name in table.column_names if name.startswith("may_")]
+
 
 def test_it_goes_on_where_it_stopped(files, capsys):
     common = ["train", "tsm-sl", "--rct", files / "rct.parquet", "--ignore", "id", "--option", "data=rct", "--quiet"]

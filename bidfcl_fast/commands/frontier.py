@@ -23,10 +23,11 @@ def run(args: argparse.Namespace) -> None:
         tables.need("matplotlib", "plot", "--plot")
 
     with Progress(f"reading {source.name}") as line:
-        table = tables.read(source)
-        value, cost = _cells.value_and_cost(table)
+        table = tables.read(source, args.mask)
+        mask = None if args.mask is None else _cells.open_cells(table, args.mask)
+        value, cost = _cells.value_and_cost(table, mask=mask)
         line.step(f"sorting the steps of {len(value):,} rows")
-        found = budget_frontier(value, cost, backend=args.backend)
+        found = budget_frontier(value, cost, mask=mask, backend=args.backend)
         line.step(f"writing {target.name}")
         pa = tables.need("pyarrow", "io", "writing the frontier")
         tables.write(target, pa.table({name: getattr(found, name) for name in ("budget", "value", "multiplier")}))

@@ -161,6 +161,17 @@ def test_the_command_takes_a_mask(tmp_path, capsys, ending):
     assert plan["value"] == expected.value and plan["gap"] == expected.gap
 
 
+def test_the_frontier_takes_a_mask(tmp_path, capsys):
+    x = masked(np.random.default_rng(8), 300, 4, np.float64)
+    pq.write_table(rows(x), tmp_path / "in.parquet")
+    args = ["frontier", str(tmp_path / "in.parquet"), "--mask", "open", "--output", str(tmp_path / "out.parquet")]
+    assert main(args) == 0
+    capsys.readouterr()
+    out, expected = pq.read_table(tmp_path / "out.parquet"), bf.budget_frontier(x.value, x.cost, mask=x.mask)
+    for name in ("budget", "value", "multiplier"):
+        np.testing.assert_array_equal(out[name].to_numpy(), getattr(expected, name))
+
+
 def test_statistics_that_speak_of_closed_cells_cost_no_reading(tmp_path, small_blocks):
     """The files' own statistics know of no mask; where the sample shows that, they are not believed."""
     x = masked(np.random.default_rng(6), 3000, 4, np.float32)
