@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from ..linalg import CGStatus, conjugate_gradient
 from ..linalg import _vectors as vectors
-from .hypergradient import Hypergradient, Lower, OutputLoss, UpperLoss, curvature_of, write
+from .hypergradient import Hypergradient, curvature_of, write
+from .lower import Lower, OutputLoss, UpperLoss
 
 
 class HypergradientWarning(UserWarning):

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from ..linalg import CGResult, MLPCurvature
 from ..linalg import _vectors as vectors
 from .descent import descend
-from .hypergradient import Average, Averaged, Hypergradient, explicit_hypergradient, implicit_hypergradient, write
+from .hypergradient import Hypergradient, explicit_hypergradient, implicit_hypergradient, write
 from .labels import Batch, Bridged, Labels, Part, mixed
+from .lower import Average, Averaged
 
 
 class BilevelStep:
