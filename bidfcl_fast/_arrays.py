@@ -26,7 +26,8 @@ def to_numpy(name: str, x: Any) -> np.ndarray:
         )
     if isinstance(x, np.ndarray):
         x = x if type(x) is np.ndarray else x.view(np.ndarray)  # a matrix has indices of its own
-        return x.view(BFLOAT16) if x.dtype.name == "bfloat16" else x  # ml_dtypes names it so
+        # ml_dtypes names it so; a name takes NumPy longer than all the rest here.
+        return x.view(BFLOAT16) if x.dtype.itemsize == 2 and x.dtype.name == "bfloat16" else x
     if isinstance(x, (list, tuple, float, int)):
         return _from_numbers(name, x)
     if type(x).__module__.partition(".")[0] == "torch":

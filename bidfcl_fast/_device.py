@@ -187,7 +187,9 @@ def back_to(x: Any) -> Callable[[Any], Any]:
 
 def repeated(x: Any, count: int) -> Any:
     """[count, …] of the same numbers, without a copy."""
-    return x.repeated(count) if isinstance(x, DeviceArray) else np.broadcast_to(x, (count, *x.shape))
+    if isinstance(x, DeviceArray):
+        return x.repeated(count)
+    return x[np.newaxis] if count == 1 else np.broadcast_to(x, (count, *x.shape))
 
 
 def on_host(x: Any) -> Any:

@@ -6,6 +6,9 @@ makes that unit coarse for all others, and then the certificate would be about a
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import numpy as np
 
 from ._device import on_host, view
@@ -39,10 +42,12 @@ def refuse_too_wide(problems: Problems, raw: MckpResult) -> None:
     N users move the Lagrangian bound at λ* by less than N·(value unit + λ*·cost unit): values are rounded up, which
     raises it, and costs too, which lowers it by λ* units at most.
     """
+    if _plainly_fine(problems, raw):
+        return
     users = problems.stop - problems.start
     refuse_out_of_range(problems, raw)
     with np.errstate(over="ignore", invalid="ignore"):
-        moved = users * (raw.value_unit + raw.multiplier * raw.cost_unit)
+        moved = _moved(users, raw.value_unit, raw.multiplier, raw.cost_unit)
     solved = raw.status == Status.SOLVED
     far = np.flatnonzero(solved & (moved > TOLERANCE * np.abs(raw.dual_bound)))
     # Infeasible beyond doubt is infeasible all the same.
@@ -57,6 +62,21 @@ def refuse_too_wide(problems: Problems, raw: MckpResult) -> None:
     for b in near:
         if raw.cost_unit[b] > TOLERANCE * typical(host.cost, host, int(b)):
             refuse(problems, raw, int(b), Status.TOO_WIDE)
+
+
+def _moved(users: Any, value_unit: Any, multiplier: Any, cost_unit: Any) -> Any:
+    """What rounding may have moved the bound by."""
+    return users * (value_unit + multiplier * cost_unit)
+
+
+def _plainly_fine(problems: Problems, raw: MckpResult) -> bool:
+    """Whether it is one problem, and beyond doubt: what most calls ask, answered without arrays."""
+    if len(raw.status) != 1 or raw.status[0] != 0:
+        return False
+    numbers = (raw.multiplier, raw.value, raw.spend, raw.dual_bound, raw.gap, raw.value_unit, raw.cost_unit)
+    price, value, spend, bound, gap, value_unit, cost_unit = (x.item() for x in numbers)
+    moved = _moved(int(problems.stop[0] - problems.start[0]), value_unit, price, cost_unit)
+    return moved <= TOLERANCE * abs(bound) and all(map(math.isfinite, (price, value, spend, bound, gap)))
 
 
 def _magnitude(problems: Problems, raw: MckpResult, b: int) -> float:

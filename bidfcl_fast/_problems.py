@@ -113,27 +113,9 @@ class MckpResult(NamedTuple):
         if undecided:
             choice.fill(-1)
 
-        def unknown() -> np.ndarray:
-            return np.full(b, np.nan)
-
-        def zero() -> np.ndarray:
-            return np.zeros(b, np.int64)
-
-        return cls(
-            choice=choice,
-            multiplier=unknown(),
-            value=unknown(),
-            spend=unknown(),
-            dual_bound=unknown(),
-            gap=unknown(),
-            least_budget=unknown(),
-            value_unit=unknown(),
-            cost_unit=unknown(),
-            status=np.zeros(b, np.int32),
-            rows_read=zero(),
-            sweeps=zero(),
-            active=zero(),
-        )
+        unknown = np.full((8, b), np.nan)
+        counts = np.zeros((3, b), np.int64)
+        return cls(choice, *unknown, np.zeros(b, np.int32), *counts)
 
     def choice_of(self, problems: Problems, b: int) -> np.ndarray:
         """[users of problem b] int32, a view to write to."""

@@ -215,7 +215,8 @@ class Asked:
             raw = module.decide(problems, problems.budget + 0.0)
             problems = replace(problems, budget=raw.spend)
         _precision.refuse_too_wide(problems, raw)
-        solved = np.flatnonzero(raw.status == Status.SOLVED).tolist()
+        further = most is not None or self.integrality == "proven"
+        solved = np.flatnonzero(raw.status == Status.SOLVED).tolist() if further else []
         if least is not None:
             extra["most_spend"] = _window.spend_at_least(problems, raw, least, module, fill=fill)
         if most is not None:
@@ -230,7 +231,7 @@ class Asked:
             extra["contested"] = np.zeros(problems.count, np.int64)
             for b in solved:
                 extra["contested"][b] = _proven.prove(problems, raw, b, module, deadline)
-        if self.throw:
+        if self.throw and (raw.status < 0).any():
             for b in np.flatnonzero(raw.status < 0).tolist():
                 where = None if problems.count == 1 else b
                 if least is not None and raw.status[b] == Status.INFEASIBLE_MIN_SPEND:

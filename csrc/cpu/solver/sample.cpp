@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <limits>
 
 #include "../machine/for_rows.h"
@@ -32,8 +33,8 @@ constexpr std::int64_t kOutliers = 20;
 constexpr std::int64_t kCells = 1 << 20;  // what a sample of such rows may take
 constexpr std::int64_t kFewest = 64;      // users, though they take more
 
-constexpr std::int64_t kPart = 8192;  // rows that the first rounds look at
-constexpr int kWidest = 21;           // powers of two to each side, where nothing is known
+constexpr std::int64_t kPart = 512;  // rows that the first rounds look at
+constexpr int kWidest = 21;          // powers of two to each side, where nothing is known
 constexpr int kRounds = 8;
 
 // Multipliers from low to high, in equal ratios.
@@ -111,12 +112,19 @@ Sample<T>::Sample(const InstanceView<T>& in, std::int64_t size, int threads, con
   memory_.resize(2 * cells);
   value_ = memory_.data();
   cost_ = memory_.data() + cells;
+  const bool plain = in.is_plain() && in.offsets == nullptr;
+  const std::size_t bytes = static_cast<std::size_t>(items_) * sizeof(T);
   for_chunks(size, 1024, threads, [&](std::int64_t, std::int64_t begin, std::int64_t end) {
     for (std::int64_t k = begin; k < end; ++k) {
       if (k + kAhead < end) prefetch(in, place(k + kAhead, part_, size, in.users));
       const RowView<T> row = in.row(place(k, part_, size, in.users));
       T* value = memory_.data() + k * items_;
       T* cost = value + cells;
+      if (plain) {
+        std::memcpy(value, row.value, bytes);
+        std::memcpy(cost, row.cost, bytes);
+        continue;
+      }
       for (int j = 0; j < items_; ++j) {
         // A shorter row's last treatment repeats, which changes nothing; a longer row is thinned out.
         const int at =
@@ -239,15 +247,20 @@ Guess Sample<T>::bracket(const Search& search, double budget, double spent, doub
   }
   Guess guess{{near / reach, near * reach}};
   Bracket& range = guess.range;
+  const double typical = typical_slope();
+  const Bracket widest{std::ldexp(typical, -kWidest), std::ldexp(typical, kWidest)};
   if (!(near > 0 && std::isfinite(near) && narrow(wanted, part_, false, guess))) {
-    const double typical = typical_slope();
     if (!(typical > 0) || !std::isfinite(typical)) return {{0, INFINITY}};
-    range = {std::ldexp(typical, -kWidest), std::ldexp(typical, kWidest)};
+    range = widest;
     if (!narrow(wanted, part_, true, guess)) return {{0, INFINITY}};
   }
-  if (part_ < rows_ && range.low > 0) {  // the others only sharpen what a part has found
+  if (part_ < rows_) {  // the others only sharpen what a part has found
+    // Room for what a part cannot know: where λ* lies at an end of its bracket, the grid must reach beyond.
+    const double room = std::sqrt(range.high / range.low);
+    const bool below = range.low > 0;
     Guess sharper = guess;
-    if (narrow(wanted, rows_, false, sharper)) guess = sharper;
+    sharper.range = below ? Bracket{range.low / room, range.high * room} : widest;
+    if (narrow(wanted, rows_, !below, sharper)) guess = sharper;
   }
   if (!(range.high < search.outer.high)) range.high = search.outer.high;
   if (!(range.high > search.outer.low)) range.high = search.outer.low * (1 + 1.0 / 16);
