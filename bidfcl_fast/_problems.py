@@ -115,7 +115,7 @@ class MckpResult(NamedTuple):
 
         unknown = np.full((8, b), np.nan)
         counts = np.zeros((3, b), np.int64)
-        return cls(choice, *unknown, np.zeros(b, np.int32), *counts)
+        return cls._make([choice, *unknown, np.zeros(b, np.int32), *counts])
 
     def choice_of(self, problems: Problems, b: int) -> np.ndarray:
         """[users of problem b] int32, a view to write to."""
