@@ -136,7 +136,7 @@ def ragged(
     shape = (b.size, v.size)
     v, c = np.broadcast_to(v, shape), np.broadcast_to(c, shape)
     m = None if m is None else np.broadcast_to(m, shape)
-    b, rows = np.ascontiguousarray(b), np.ascontiguousarray(rows)
+    b, rows = np.array(b), np.ascontiguousarray(rows)
     return RaggedProblems(v, c, m, start, stop, b, form == "segments", rows, longest), form
 
 
@@ -263,7 +263,8 @@ def problems(
     if v.ndim == 2:
         v, c = (_device.repeated(x, count) for x in (v, c))
         m = None if m is None else _device.repeated(m, count)
-    return Problems(v, c, m, start, stop, np.ascontiguousarray(b), form == "segments"), form
+    # A copy: for arrays that may not be written to, Numba would compile everything once more.
+    return Problems(v, c, m, start, stop, np.array(b), form == "segments"), form
 
 
 def instance(value: Any, cost: Any, mask: Any, *, device: bool = False) -> Problems:

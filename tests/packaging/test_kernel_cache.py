@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
+import numba
+import numpy as np
 import pytest
 
 import bidfcl_fast as bf
@@ -78,3 +80,21 @@ def test_codes_written_again_are_those_of_the_activations():
     """numba_mlp's loop knows them as numbers."""
     order = ["identity", "relu", "leaky_relu", "tanh", "sigmoid", "silu", "gelu", "gelu_tanh", "softplus", "elu"]
     assert sorted(_network.ACTIVATIONS, key=_network.ACTIVATIONS.__getitem__) == order
+
+
+def test_no_form_of_call_compiles_the_solver_once_more():
+    """Arrays that may not be written to are another type to Numba: each would cost a compilation of half a minute."""
+    from bidfcl_fast.backends import numba_kernels
+
+    rng = np.random.default_rng(0)
+    value, cost = (rng.random((60, 4)).astype(np.float32) for _ in range(2))
+    pair, budgets = [np.stack([x, x]) for x in (value, cost)], [20.0, 25.0]
+    with bf.backends.use("numba"):
+        bf.solve_mckp(value, cost, 20.0)
+        bf.solve_mckp(value, cost, budgets)
+        bf.solve_mckp(*pair, budgets)
+        bf.solve_mckp(*pair, 20.0, warm_start=0.5)
+        bf.solve_mckp(value, cost, budgets, segments=[0, 30, 60], throw=False)
+        bf.solve_mckp_ragged(value.ravel(), cost.ravel(), np.arange(0, 241, 4), 20.0)
+    arrays = [t for given in numba_kernels.solve_several.signatures for t in given if isinstance(t, numba.types.Array)]
+    assert arrays and all(t.mutable for t in arrays)
