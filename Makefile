@@ -41,7 +41,7 @@ help:  ## list these commands
 demo: build  ## the main job end to end; the report is written to demo/
 	$(BIN)/bidfcl demo $(DEMO_ARGS)
 
-experiments: build  ## every method on simulated worlds and real trials, about an hour; goes on where it was stopped
+experiments: build  ## every method on simulated worlds and real trials, an hour and a half on two free cores; goes on where it was stopped
 	$(BIN)/bidfcl evaluate --output experiments $(EXPERIMENTS_ARGS)
 
 test: build  ## all tests, two files at a time (a plain `pytest` runs them one by one)
