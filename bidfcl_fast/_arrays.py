@@ -57,7 +57,8 @@ def _in_memory(name: str, array: np.ndarray) -> np.ndarray:
     first, last = start + sum(r for r in reach if r < 0), start + sum(r for r in reach if r > 0) + array.itemsize
     if array.size and array.flags.owndata:  # for a null pointer NumPy makes memory of its own, and leaves it as it was
         raise TypeError(f"{name} says that it lies nowhere: a null pointer for {array.size} numbers")
-    if array.size and not 4096 <= first <= last < 1 << 63:  # no system gives its first page away
+    # No system gives its first page away, and none has 2^56 bytes for one array.
+    if array.size and not (4096 <= first <= last < 1 << 63 and last - first < 1 << 56):
         raise TypeError(f"{name} says that it lies at {start:#x} with strides {list(array.strides)}: no array can")
     return array
 

@@ -27,6 +27,13 @@ def test_lies(lie, dtype):
         bf.solve_mckp(value, Exporter(cost, lie), 4.0)
 
 
+def test_no_array_is_as_long_as_that():
+    """Halves, three rows 2^61 bytes apart: the end is an address by its size, and none that memory has."""
+    value = np.ones((3, 5), np.float16)
+    with pytest.raises(TypeError, match="value says that it lies at"):
+        bf.solve_mckp(Exporter(value, "strides that wrap"), value, 4.0)
+
+
 def test_nothing_may_lie_nowhere():
     plan = bf.solve_mckp(Exporter(np.zeros((0, 3)), "null"), Exporter(np.zeros((0, 3)), "null"), 4.0)
     assert plan.value == 0
