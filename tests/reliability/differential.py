@@ -65,9 +65,10 @@ def instance(rng: np.random.Generator) -> tuple[Instance, float]:
     dtype = rng.choice([np.float32, np.float64])
     with np.errstate(over="ignore"):
         value, cost = (numbers(rng, (n, m)).astype(dtype) for _ in range(2))
-    value[~np.isfinite(value)], cost[~np.isfinite(cost)] = 1.0, 1.0
-    if rng.integers(6) == 0:  # all on one line
-        value = (cost * dtype(3)).astype(dtype)
+        cost[~np.isfinite(cost)] = 1.0
+        if rng.integers(6) == 0:  # all on one line
+            value = (cost * dtype(3)).astype(dtype)
+    value[~np.isfinite(value)] = 1.0
     if rng.integers(4) == 0:
         value, cost = np.tile(value, (3, 1)), np.tile(cost, (3, 1))
     mask = None
