@@ -163,8 +163,13 @@ def check(rng: np.random.Generator, seen: Counter[str]) -> None:
             assert_same_plan(warm, expected)
         else:
             outcome, choice = sharded(x, budget, cuts, backend, options["fill"])
-            assert outcome.status == expected.status
-            if outcome.status == bf.Status.SOLVED:
+            if bf.Status.TOO_WIDE in {outcome.status, expected.status} and outcome.status != expected.status:
+                # A typical number is a median of the parts' medians there: near the limit one refuses, the other does not.
+                seen["wide to one"] += 1
+                assert seen["wide to one"] <= 1 + sum(seen.values()) // 1000
+            else:
+                assert outcome.status == expected.status
+            if outcome.status == expected.status == bf.Status.SOLVED:
                 np.testing.assert_array_equal(choice, expected.choice)
                 for name in FLOATS:
                     assert bits(getattr(outcome, name)) == bits(getattr(expected, name)), f"shards: {name}"
@@ -178,8 +183,14 @@ def check(rng: np.random.Generator, seen: Counter[str]) -> None:
         room = budget - float(exact.least_spend(exact.users(*x)))  # of a hair HiGHS makes none
         if rng.integers(6) == 0 and 1e-3 < largest < 1e4 and abs(budget) > 1e-3 and room > 1e-9 * largest:
             seen["HiGHS"] += 1
-            found = highs.lp_value(x.value, x.cost, budget, x.mask)
-            assert abs(found - expected.dual_bound) <= 1e-5 * max(1.0, abs(found))
+            try:
+                found = highs.lp_value(x.value, x.cost, budget, x.mask)
+            except AssertionError as error:
+                if "model_status is Unknown" not in str(error):
+                    raise
+                seen["HiGHS gave up"] += 1
+            else:
+                assert abs(found - expected.dual_bound) <= 1e-5 * max(1.0, abs(found))
     if rng.integers(40) == 0 and EMULATE and emulated.register() is None:  # a lane at a time: 60 ms
         seen["CUDA sources"] += 1
         together = bf.solve_mckp(x.value, x.cost, several, backend="reference", **options)
