@@ -7,11 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ._native import _DTYPE, module
-
-
-def _address(x: np.ndarray | None) -> int:
-    return 0 if x is None else x.ctypes.data
+from ._native import _DTYPE, _address, module
 
 
 class Network:

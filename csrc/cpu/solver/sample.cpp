@@ -247,11 +247,11 @@ Guess Sample<T>::bracket(const Search& search, double budget, double spent, doub
   }
   Guess guess{{near / reach, near * reach}};
   Bracket& range = guess.range;
-  const double typical = typical_slope();
-  const Bracket widest{std::ldexp(typical, -kWidest), std::ldexp(typical, kWidest)};
+  Bracket widest{};  // known where the search begins from nothing
   if (!(near > 0 && std::isfinite(near) && narrow(wanted, part_, false, guess))) {
+    const double typical = typical_slope();
     if (!(typical > 0) || !std::isfinite(typical)) return {{0, INFINITY}};
-    range = widest;
+    range = widest = {std::ldexp(typical, -kWidest), std::ldexp(typical, kWidest)};
     if (!narrow(wanted, part_, true, guess)) return {{0, INFINITY}};
   }
   if (part_ < rows_) {  // the others only sharpen what a part has found
